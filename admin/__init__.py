@@ -1,0 +1,1 @@
+"""The face of organizers, operators and door staff."""

@@ -1,0 +1,1 @@
+"""One verb per function: decide, one transaction, call out after commit."""

@@ -1,0 +1,1 @@
+"""The rules of core, as tables and properties."""

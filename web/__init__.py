@@ -1,0 +1,1 @@
+"""The buyers' face: pages, JSON, checkout, orders, webhooks."""
