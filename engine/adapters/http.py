@@ -96,7 +96,7 @@ _TITLES = {
     503: "Service Unavailable",
 }
 
-_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,%d}" % limits.IDEMPOTENCY_KEY_CHARS)
+_VISIBLE_ASCII = re.compile(rf"[\x21-\x7e]{{1,{limits.IDEMPOTENCY_KEY_CHARS}}}")
 
 
 class Problem(Exception):
