@@ -1,0 +1,96 @@
+"""Blocked buyers and addresses, looked up in memory and refreshed from storage.
+
+Why in memory: a look-up goes before every hold. Whoever adds a block calls `refresh`; other processes follow within seconds.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import unicodedata
+from typing import Any
+
+import msgspec
+import trio
+
+from engine.adapters.bridge import Pool
+
+_REFRESH_SECONDS = 5.0
+
+
+class _Block(msgspec.Struct, frozen=True):
+    organizer: str | None
+    until: float | None  # seconds since 1970
+
+
+class Blocks:
+    """`run` it in a nursery."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._exact: dict[tuple[str, str], list[_Block]] = {}
+        self._networks: list[tuple[Any, _Block]] = []
+
+    async def run(self) -> None:
+        while True:
+            await trio.sleep(_REFRESH_SECONDS)
+            try:
+                await self.refresh()
+            except OSError:
+                continue
+
+    async def refresh(self) -> None:
+        """Read all blocks in force."""
+        rows = await self._pool.run(_read)
+        exact: dict[tuple[str, str], list[_Block]] = {}
+        networks = []
+        for row in rows:
+            block = _Block(row["organizer"], row["until"])
+            if row["kind"] == "ip":
+                networks.append((ipaddress.ip_network(row["value"], strict=False), block))
+            else:
+                exact.setdefault((row["kind"], row["value"]), []).append(block)
+        self._exact, self._networks = exact, networks
+
+    def blocked(self, organizer: str, now: int, **values: str | None) -> bool:
+        """Whether any of `kind=value` is blocked for this organizer's events. E-mails come normalised."""
+        seconds = now / 1_000_000
+        for kind, value in values.items():
+            if value is None:
+                continue
+            if kind == "ip":
+                if self._networks and self._address_blocked(value, organizer, seconds):
+                    return True
+            elif any(_applies(b, organizer, seconds) for b in self._exact.get((kind, value), ())):
+                return True
+        return False
+
+    def _address_blocked(self, address: str, organizer: str, seconds: float) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(
+            parsed.version == network.version and parsed in network and _applies(block, organizer, seconds)
+            for network, block in self._networks
+        )
+
+
+def _applies(block: _Block, organizer: str, seconds: float) -> bool:
+    return block.organizer in (None, organizer) and (block.until is None or block.until > seconds)
+
+
+async def _read(conn: Any) -> list[Any]:
+    found: list[Any] = await conn.fetch(
+        """SELECT kind, value, organizer, extract(epoch FROM until)::float8 AS until FROM blocks
+           WHERE until IS NULL OR until > now()"""
+    )
+    return found
+
+
+def normalise_email(email: str) -> str:
+    """One spelling for one mailbox: case, Unicode form, dots and plus parts where the provider ignores them."""
+    local, _, domain = unicodedata.normalize("NFKC", email).strip().casefold().rpartition("@")
+    local = local.partition("+")[0]
+    if domain in ("gmail.com", "googlemail.com"):
+        local, domain = local.replace(".", ""), "gmail.com"
+    return f"{local}@{domain}"

@@ -1,0 +1,1 @@
+"""Runtime on virtual time and in-memory storage."""
