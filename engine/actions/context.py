@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
@@ -11,6 +12,7 @@ from engine.adapters.blocks import Blocks
 from engine.adapters.bridge import Pool
 from engine.adapters.limits import Limiter
 from engine.adapters.secrets import Secrets
+from engine.adapters.signing import Signer
 from engine.adapters.stripe import StripePort
 from engine.config import Settings
 from engine.core.ids import parse
@@ -57,6 +59,9 @@ class Context:
     inbox_came: Poke
     outbox_came: Poke
     now: Callable[[], int]
+    signers: dict[int, Signer]
+    # What pages show of an event, by id: (when it was read, its row).
+    shown: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     def inventory_of(self, prefix: str, capability: str) -> tuple[Inventory, int] | None:
         """The event and the 128-bit secret that a hold's, order's or ticket's id names; None if it names none."""

@@ -14,7 +14,7 @@ import redis.exceptions
 import structlog
 
 from engine.adapters.bridge import call
-from engine.runtime.stores import HoldRow
+from engine.core.stores import HoldRow
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ _DOWN = (redis.exceptions.RedisError, OSError, TimeoutError)
 
 
 class RedisJournal:
-    """Implements `engine.runtime.stores.Journal`."""
+    """Implements `engine.core.stores.Journal`."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._redis: Any = client

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from ledger.journal import insert_entries
 
 from engine.core.model import Record, TicketsMade
+from ledger.journal import insert_entries
 
 _TABLES = frozenset(
     {
@@ -32,7 +32,7 @@ _TABLES = frozenset(
     }
 )
 # A second task of the same kind about the same subject says nothing new; an outside effect is asked for once.
-_ONCE = frozenset({"operator_tasks", "outbox"})
+_ONCE = frozenset({"operator_tasks", "outbox", "refunds"})
 
 
 async def write(conn: Any, records: Iterable[Record]) -> None:

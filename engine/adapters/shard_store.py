@@ -16,7 +16,7 @@ from engine.adapters.bridge import Pool
 from engine.core import limits
 from engine.core.inventory import Inventory
 from engine.core.model import Command
-from engine.runtime.stores import BadData, BatchRows, Deposed, HoldRow, StoreDown, Taken
+from engine.core.stores import BadData, BatchRows, Deposed, HoldRow, StoreDown, Taken
 
 _WRITE_BATCH = "SELECT write_batch({})".format(", ".join(f"${n}" for n in range(1, 30)))
 
@@ -41,7 +41,7 @@ _DOWN = (
 
 
 class PostgresShardStore:
-    """Implements `engine.runtime.stores.ShardStore`."""
+    """Implements `engine.core.stores.ShardStore`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

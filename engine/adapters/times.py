@@ -28,3 +28,8 @@ def instant_or_none(at: int | None) -> datetime | None:
 def rfc3339(at: int) -> str:
     """`2026-11-24T10:00:00.123456Z`, always with six digits, so that equal instants are equal strings."""
     return instant(at).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def rfc3339_or_none(instant: datetime | None) -> str | None:
+    """A datetime from storage as JSON spells it."""
+    return None if instant is None else rfc3339(micros(instant))

@@ -27,3 +27,8 @@ def parse(prefix: str, text: str) -> tuple[int, int] | None:
     except (binascii.Error, ValueError):
         return None
     return int.from_bytes(raw[:4], "big"), int.from_bytes(raw[4:], "big")
+
+
+def shard_number(event: int, shard_count: int) -> int:
+    """The shard an event is born into; stored with it, so that a later count moves nothing."""
+    return event % shard_count

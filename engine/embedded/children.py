@@ -100,7 +100,7 @@ class Child:
         pause = _PAUSE_SECONDS
         while True:
             started = trio.current_time()
-            while self._process is not None and self._process.poll() is None:
+            while self._process is not None and self._process.poll() is None:  # noqa: ASYNC110 (Popen has no event)
                 await trio.sleep(_LOOK_SECONDS)
             code = None if self._process is None else self._process.returncode
             log.error("child.died", child=self.name, exit_code=code)

@@ -123,7 +123,17 @@ class Postgres:
         temporary = self._data.with_name(self._data.name + ".new")
         for leftover in (temporary, self._data):
             shutil.rmtree(leftover, ignore_errors=True)
-        options = ["-U", OWNER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
+        options = [
+            "-U",
+            OWNER,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+            "--no-instructions",
+        ]
         done = subprocess.run(
             [*self._wrap, str(self._binaries / "initdb"), "-D", str(temporary), *options],
             capture_output=True,

@@ -39,7 +39,16 @@ class Valkey:
     def __init__(self, data: Path, sockets: Path, log: Path) -> None:
         self._socket = sockets / "valkey.sock"
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        options = ["--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700", "--dir", str(data)]
+        options = [
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self._socket),
+            "--unixsocketperm",
+            "700",
+            "--dir",
+            str(data),
+        ]
         options += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no"]
         self.child = Child(
             "valkey", [*dies_with_us(signal.SIGTERM), str(find_binary()), *options], log / "valkey.log"

@@ -21,7 +21,7 @@ from engine.core.model import (
     TicketsMade,
 )
 from engine.core.outcomes import Outcome
-from engine.runtime.stores import BatchRows, HoldRow, PoolRow, Reply, row_of
+from engine.core.stores import BatchRows, HoldRow, PoolRow, Reply, row_of
 
 
 class Batch:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from engine.core.ids import shard_number
 from engine.core.inventory import Inventory
 from engine.core.model import Command
 from engine.core.outcomes import Code, Outcome
@@ -56,7 +57,9 @@ class Directory:
 
     async def ask(self, command: Command) -> Outcome:
         """The owner's outcome, durable. UNAVAILABLE when the owner cannot be reached."""
-        shard = self._shard_of.get(command.event)
+        shard = self._shard_of.get(command.event) or self.shards.get(
+            shard_number(command.event, self.shard_count)
+        )
         if shard is not None:
             return await shard.ask(command)
         if self.link is not None:

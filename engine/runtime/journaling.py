@@ -12,8 +12,8 @@ import trio
 
 from engine.core import limits
 from engine.core.inventory import Inventory
+from engine.core.stores import BatchRows, HoldRow, Journal
 from engine.runtime.batch import live_rows
-from engine.runtime.stores import BatchRows, HoldRow, Journal
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from collections import deque
 
 from engine.core import limits
 from engine.core.model import Command
-from engine.runtime.stores import Reply
+from engine.core.stores import Reply
 
 Letter = tuple[Command, Reply]
 

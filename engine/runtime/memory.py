@@ -15,7 +15,7 @@ from engine.core import limits
 from engine.core.inventory import Inventory
 from engine.core.model import Basket, Command, EventFacts, HoldState, PromoFacts, PromoPut, TierFacts, TierPut
 from engine.core.pool import Pool
-from engine.runtime.stores import BadData, BatchRows, Deposed, HoldRow, PoolRow, StoreDown, Taken
+from engine.core.stores import BadData, BatchRows, Deposed, HoldRow, PoolRow, StoreDown, Taken
 
 
 class _Event(msgspec.Struct):
@@ -30,7 +30,7 @@ class _Event(msgspec.Struct):
 
 
 class MemoryShardStore:
-    """Implements `engine.runtime.stores.ShardStore`. `now` gives µs; every write takes `write_seconds` of trio time."""
+    """Implements `engine.core.stores.ShardStore`. `now` gives µs; every write takes `write_seconds` of trio time."""
 
     def __init__(self, now: Callable[[], int] | None = None, write_seconds: float = 0.0) -> None:
         self.events: dict[int, _Event] = {}

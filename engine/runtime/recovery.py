@@ -10,7 +10,7 @@ import structlog
 
 from engine.core.inventory import Inventory
 from engine.core.model import LIVE, Hold, HoldState
-from engine.runtime.stores import HoldRow, Journal, ShardStore, StoreDown
+from engine.core.stores import HoldRow, Journal, ShardStore, StoreDown
 
 log = structlog.get_logger(__name__)
 

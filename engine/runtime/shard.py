@@ -20,12 +20,12 @@ from engine.core.inventory import Inventory
 from engine.core.model import Amend, Checkout, Command, Confirm, Look, Release, Reserve, Settle
 from engine.core.outcomes import Code, Outcome
 from engine.core.reserving import expire
+from engine.core.stores import BadData, Deposed, Reply, ShardStore, StoreError
 from engine.runtime.batch import Batch
 from engine.runtime.journaling import Journaler
 from engine.runtime.mailbox import Letter, Mailbox, Ring
 from engine.runtime.metrics import ShardMetrics
 from engine.runtime.recovery import recover, to_hold
-from engine.runtime.stores import BadData, Deposed, Reply, ShardStore, StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -194,15 +194,15 @@ class Shard:
             reply(_UNAVAILABLE)
 
     async def adopt(self, number: int) -> Inventory | None:
-        """Take an event that an action has just written into memory; None if storage does not know it."""
+        """Take an event that an action has written since we loaded into memory; None if storage does not know it."""
         known = self.inventories.get(number)
         if known is not None:
             return known
         inventory = await self._store.load_event(number)
-        if inventory is not None:
-            inventory = self.inventories.setdefault(number, inventory)
+        if inventory is not None and number not in self.inventories:
+            self.inventories[number] = inventory
             self.on_loaded(self)
-        return inventory
+        return self.inventories.get(number)
 
     # --- deciding -----------------------------------------------------------------------------------------
 
@@ -270,7 +270,13 @@ class Shard:
             batch.answer(command, reply, outcome)
 
     async def _prefetch(self, letters: list[Letter]) -> None:
-        """Holds that a command names and memory may have forgotten, in one look-up for the whole turn."""
+        """What a command names and memory may not know: a new event; holds long finished, in one look-up for the turn."""
+        for number in {command.event for command, _ in letters if command.event not in self.inventories}:
+            try:
+                await self.adopt(number)
+            except BaseException:
+                self._refuse(letters)
+                raise
         ids: list[int] = []
         keys: list[int] = []
         for command, _reply in letters:
