@@ -331,11 +331,3 @@ def admin_tier(row: Any, currency: str) -> dict[str, Any]:
         "sale_starts_at": rfc3339_or_none(row["sale_starts_at"]),
         "sale_ends_at": rfc3339_or_none(row["sale_ends_at"]),
     }
-
-
-def pool(row: Any, sellable: int | None = None) -> dict[str, Any]:
-    """A pool's categories; they add up to capacity."""
-    counts = {name: row[name] for name in ("capacity", "sold", "held", "in_checkout", "comped", "withheld")}
-    counts["available"] = counts["capacity"] - sum(v for name, v in counts.items() if name != "capacity")
-    counts["sellable"] = counts["available"] if sellable is None else min(counts["available"], sellable)
-    return counts

@@ -38,10 +38,6 @@ class Placed(msgspec.Struct):
     replayed: bool
 
 
-class Buyer(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-
-
 async def place_order(
     context: Context, hold_id: str, email: str, name: str, attendees: list[str | None], caller: Caller
 ) -> Outcome:
@@ -171,3 +167,21 @@ async def _with_payment(context: Context, order_id: str, replayed: bool) -> Outc
         return Outcome(Code.PAYMENT_UNAVAILABLE, detail={"retry_after": 5})
     payment_intent, client_secret = made
     return Outcome(Code.OK, Placed(order, payment_intent, client_secret, replayed), replayed=replayed)
+
+
+async def payment_of(context: Context, order_id: str) -> tuple[str, str] | None:
+    """(PaymentIntent, client secret) for the page of an order that awaits payment; None while Stripe cannot say."""
+    order = await context.pool.run(orders.find, order_id)
+    if order is None or order["status"] != "awaiting_payment":
+        return None
+    return await payments.ensure_payment(context, order)
+
+
+async def expiry_of(context: Context, order_id: str) -> str:
+    """When the hold behind an order expires."""
+    order = await context.pool.run(orders.find, order_id)
+    found = context.inventory_of("hold", order["hold"]) if order is not None else None
+    if found is None:
+        return rfc3339(context.now())
+    looked = await context.directory.ask(Look(event=found[0].facts.number, hold=found[1]))
+    return rfc3339(looked.value.expires if looked.ok else context.now())

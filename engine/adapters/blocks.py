@@ -12,7 +12,10 @@ from typing import Any
 import msgspec
 import trio
 
+from engine.adapters import records
 from engine.adapters.bridge import Pool
+from engine.adapters.times import rfc3339_or_none
+from engine.core.model import Record
 
 _REFRESH_SECONDS = 5.0
 
@@ -94,3 +97,42 @@ def normalise_email(email: str) -> str:
     if domain in ("gmail.com", "googlemail.com"):
         local, domain = local.replace(".", ""), "gmail.com"
     return f"{local}@{domain}"
+
+
+async def insert(conn: Any, row: dict[str, Any], audit: Record) -> None:
+    """A block, once per id."""
+    known = await conn.fetchval("SELECT true FROM blocks WHERE id = $1", row["id"])
+    if not known:
+        await records.write(conn, [Record("insert blocks", row), audit])
+
+
+async def listed(conn: Any, organizer: str | None) -> list[dict[str, Any]]:
+    """All blocks, or one organizer's own, newest first."""
+    rows = await conn.fetch(
+        "SELECT * FROM blocks WHERE $1::text IS NULL OR organizer = $1 ORDER BY created_at DESC, id LIMIT 1000",
+        organizer,
+    )
+    return [
+        {
+            "id": row["id"],
+            "organizer": row["organizer"],
+            "kind": row["kind"],
+            "value": row["value"],
+            "reason": row["reason"],
+            "until": rfc3339_or_none(row["until"]),
+            "created_at": rfc3339_or_none(row["created_at"]),
+        }
+        for row in rows
+    ]
+
+
+async def delete(conn: Any, block: str, organizer: str | None, audit: Record) -> bool:
+    """Whether there was one."""
+    gone = await conn.fetchval(
+        "DELETE FROM blocks WHERE id = $1 AND ($2::text IS NULL OR organizer = $2) RETURNING true",
+        block,
+        organizer,
+    )
+    if gone:
+        await records.write(conn, [audit])
+    return bool(gone)

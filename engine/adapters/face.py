@@ -181,3 +181,11 @@ async def patiently(seconds: float, ask: Callable[[], Awaitable[T]]) -> T | None
     with trio.move_on_after(seconds):
         return await ask()
     return None
+
+
+def page_size(args: Any) -> tuple[int, str | None]:
+    """`limit` (1–100, 20 unless told) and `starting_after` of a list. Raises Problem 422."""
+    text = args.get("limit", "20")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100:
+        raise Problem(422, "invalid_request", "limit must be a number from 1 to 100.")
+    return int(text), args.get("starting_after")

@@ -1,0 +1,54 @@
+"""The buyers' app: JSON for programs, pages for people, one webhook."""
+
+from __future__ import annotations
+
+from quart import g, request
+from quart_trio import QuartTrio
+
+from engine.adapters import limits
+from engine.adapters.face import make_app
+from engine.adapters.http import Problem
+from engine.bootstrap import Engine
+from web import events, holds, orders, pages, webhooks
+
+
+def create_app(engine: Engine) -> QuartTrio:
+    """The app over a running engine."""
+    app = make_app(
+        "web",
+        engine.health,
+        engine.settings.trusted_proxies,
+        template_folder="templates",
+        static_folder="static",
+    )
+    context = engine.context
+
+    @app.before_request
+    async def _limit_reads() -> None:
+        # Writes have limits of their own; the webhook's are for what cannot be verified.
+        if request.method not in ("GET", "HEAD") or request.path.startswith(
+            ("/healthz", "/readyz", "/static/")
+        ):
+            return
+        seconds = await context.limiter.wait(limits.READS, limits.network_of(g.address))
+        if seconds:
+            raise Problem(
+                429,
+                "rate_limited",
+                "Too many requests; wait as long as Retry-After says.",
+                retry_after=_whole(seconds),
+            )
+
+    for blueprint in (
+        events.routes(context),
+        holds.routes(context),
+        orders.routes(context),
+        webhooks.routes(context),
+        pages.routes(engine),
+    ):
+        app.register_blueprint(blueprint)
+    return app
+
+
+def _whole(seconds: float) -> int:
+    return max(1, int(seconds) + 1)
