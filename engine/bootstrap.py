@@ -52,6 +52,9 @@ class Engine:
         self.context = context
         self.settings = context.settings
         self.draining = False
+        # Set by whoever serves: what ends its servers, and the lane.
+        self.stop: trio.Event | None = None
+        self.lane: Any = None
         self._redis = redis_client
         self._owns_shards = owns_shards
         self.health = Health(

@@ -128,10 +128,10 @@ class _Connection:
                 status, reply, more = problem.status, problem.body(request_id), problem.headers
             except Exception:
                 log.exception("lane.failed", request_id=request_id)
-                problem = Problem(
+                failure = Problem(
                     503, "unavailable", "Something failed on our side; try again.", retry_after=1
                 )
-                status, reply, more = 503, problem.body(request_id), problem.headers
+                status, reply, more = 503, failure.body(request_id), failure.headers
             await self._send(status, reply, more, request_id, keep)
             if not keep:
                 return

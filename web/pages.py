@@ -22,7 +22,7 @@ from engine.adapters.money_words import words as money_words
 from engine.bootstrap import Engine
 from engine.core import ids
 from engine.core.outcomes import Code, Outcome
-from engine.core.refund_policy import policy_words
+from engine.core.refund_policy import parse, policy_words
 from web.caller import caller, remember
 from web.holds import _check_email, _check_name
 from web.orders import unknown_order
@@ -154,7 +154,7 @@ def routes(engine: Engine) -> Blueprint:
         document = await queries.order_document(context, order_id)
         if found is None or document is None:
             raise unknown_order()
-        words = policy_words(document.refund_policy, document.starts_at, document.timezone)
+        words = policy_words(parse(document.refund_policy), document.starts_at, document.timezone)
         return await page("order.html", order=found, document=document, policy_text=words)
 
     return blueprint
@@ -189,4 +189,4 @@ def _when(instant: str | datetime, zone: str) -> str:
 
 
 def _policy(policy: dict[str, Any], starts_at: str, zone: str) -> str:
-    return policy_words(policy, datetime.fromisoformat(starts_at), zone)
+    return policy_words(parse(policy), datetime.fromisoformat(starts_at), zone)

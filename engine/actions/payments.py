@@ -164,7 +164,9 @@ async def _confirm(context: Context, order: Any, payment: Payment, notice: str |
             ),
             records=(
                 Record("update orders", paid),
-                Record("journal", _sale(order, quote, payment, context.now())),
+                Record(
+                    "journal", _sale(order, quote, payment, context.settings.platform_country, context.now())
+                ),
                 Record("insert outbox", mail_row("paid", order["id"], now)),
                 *_applied(notice, now, "paid"),
             ),
@@ -183,14 +185,16 @@ def _hold_of(order: Any) -> tuple[int, int]:
     return parsed
 
 
-def _sale(order: Any, quote: Quote, payment: Payment, now: int) -> dict[str, Any]:
+def _sale(order: Any, quote: Quote, payment: Payment, country: str, now: int) -> dict[str, Any]:
     entry = rules.sale(
         payment=payment.id,
         order=order["id"],
         event=order["event_id"],
         organizer=order["organizer"],
         currency=order["currency"],
-        face_minus_discount=quote.subtotal - quote.discount,
+        country=country,
+        face=quote.subtotal,
+        discount=quote.discount,
         fee=quote.fees,
         fee_tax=quote.tax,
         absorbed=quote.absorbed,

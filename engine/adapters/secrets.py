@@ -25,6 +25,7 @@ class Secrets:
         self._idempotency_key = self._key("idempotency")
         self.session_key = self._key("session").hex()
         self.challenge_key = self._key("challenge")
+        self.operator_key = self._key("operator").hex()
 
     def _key(self, purpose: str) -> bytes:
         return HKDF(hashes.SHA256(), 32, None, f"force-majeure {purpose}".encode()).derive(self._root)
