@@ -5,6 +5,7 @@ Promises: SIGTERM drains and ends within ten seconds; run.json exists only while
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import signal
@@ -198,7 +199,7 @@ async def _serve_app(app: Any, bound: socket.socket, stop: trio.Event, task_stat
     config.bind = [f"fd://{bound.detach()}"]
     config.backlog = _BACKLOG
     config.accesslog = None
-    config.errorlog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
     config.graceful_timeout = _DRAIN_SECONDS
     config.shutdown_timeout = _DRAIN_SECONDS
     config.h11_max_incomplete_size = 64 * 1024

@@ -15,10 +15,17 @@ import structlog
 
 from engine.adapters.bridge import call
 from engine.core.stores import HoldRow
+from engine.core.wide import unpack
 
 log = structlog.get_logger(__name__)
 
-_rows = msgspec.msgpack.Decoder(list[HoldRow]).decode
+_plain = msgspec.msgpack.Decoder(ext_hook=unpack).decode
+
+
+def _rows(blob: bytes) -> list[HoldRow]:
+    return msgspec.convert(_plain(blob), list[HoldRow])
+
+
 _stamped = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
 _snapshot = msgspec.msgpack.Decoder(tuple[int, int, list[bytes]]).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -41,7 +48,7 @@ class RedisJournal:
             return None
         try:
             return _replay(blob, entries, last_seq)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, ValueError):
             log.warning("journal.unreadable", shard=shard)
             return None
 

@@ -19,6 +19,7 @@ import structlog
 import trio
 
 from engine.adapters.bridge import call
+from engine.core import wide
 from engine.core.ids import shard_number
 from engine.core.model import (
     Amend,
@@ -57,10 +58,6 @@ class _Answer(msgspec.Struct, array_like=True):
     replayed: bool
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_letter = msgspec.msgpack.Decoder(_Letter).decode
-_answer = msgspec.msgpack.Decoder(_Answer).decode
-
 _DEADLINE_SECONDS = 8.0
 _ASK_AGAIN_SECONDS = 2.5
 _ANSWERS_KEPT = 10_000
@@ -88,7 +85,7 @@ class Link:
                 while True:
                     blob = await call(self._send, shard, letter)
                     if blob is not None:
-                        answer = _answer(blob)
+                        answer = wide.decode(blob, _Answer)
                         return Outcome(answer.code, answer.hold, answer.detail, answer.replayed)
         except (redis.exceptions.RedisError, OSError) as error:
             log.warning("link.down", reason=repr(error))
@@ -96,7 +93,7 @@ class Link:
 
     async def _send(self, shard: int, letter: _Letter) -> bytes | None:
         reply = f"fm:reply:{letter.id}"
-        await self._redis.rpush(_mailbox(shard), _encode(letter))
+        await self._redis.rpush(_mailbox(shard), wide.encode(letter))
         found = await self._redis.blpop([reply], timeout=_ASK_AGAIN_SECONDS)
         return found[1] if found else None
 
@@ -125,8 +122,8 @@ class LinkServer:
 
     async def _serve(self, blob: bytes) -> None:
         try:
-            letter = _letter(blob)
-        except msgspec.MsgspecError:
+            letter = wide.decode(blob, _Letter)
+        except (msgspec.MsgspecError, ValueError):
             log.error("link.unreadable")
             return
         if letter.id in self._answered:
@@ -139,7 +136,7 @@ class LinkServer:
             self._answered[letter.id] = None
             outcome = await self._ask(letter.command)
             hold = outcome.value if isinstance(outcome.value, Hold) else None
-            answer = _encode(_Answer(outcome.code, hold, outcome.detail, outcome.replayed))
+            answer = wide.encode(_Answer(outcome.code, hold, outcome.detail, outcome.replayed))
             self._answered[letter.id] = answer
             while len(self._answered) > _ANSWERS_KEPT:
                 self._answered.popitem(last=False)

@@ -18,7 +18,7 @@ from engine.core.inventory import Inventory
 from engine.core.model import Command
 from engine.core.stores import BadData, BatchRows, Deposed, HoldRow, StoreDown, Taken
 
-_WRITE_BATCH = "SELECT write_batch({})".format(", ".join(f"${n}" for n in range(1, 30)))
+_WRITE_BATCH = "SELECT write_batch({})".format(", ".join(f"${n}" for n in range(1, 31)))
 
 _HOLD_COLUMNS = """event, id, basket, state,
     (extract(epoch FROM created_at) * 1000000)::bigint AS created,
@@ -32,7 +32,7 @@ _DOWN = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
-    asyncpg.SystemError,
+    asyncpg.exceptions.PostgresSystemError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,

@@ -13,11 +13,35 @@ import trio
 from engine.core import limits
 from engine.core.inventory import Inventory
 from engine.core.stores import BatchRows, HoldRow, Journal
+from engine.core.wide import pack
 from engine.runtime.batch import live_rows
 
 log = structlog.get_logger(__name__)
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode_rows = msgspec.msgpack.Encoder().encode
+
+
+def _encode(rows: list[HoldRow]) -> bytes:
+    """Rows as `engine.core.stores.HoldRow` spells them, 128-bit numbers as `engine.core.wide` does."""
+    return _encode_rows(
+        [
+            (
+                row.event,
+                pack(row.id),
+                row.basket,
+                row.state,
+                row.created,
+                row.expires,
+                None if row.key is None else pack(row.key),
+                row.body,
+                row.order,
+                None if row.owners is None else [pack(owner) for owner in row.owners],
+            )
+            for row in rows
+        ]
+    )
+
+
 _SNAPSHOT_HOLDS = 20_000
 
 

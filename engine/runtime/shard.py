@@ -20,7 +20,7 @@ from engine.core.inventory import Inventory
 from engine.core.model import Amend, Checkout, Command, Confirm, Look, Release, Reserve, Settle
 from engine.core.outcomes import Code, Outcome
 from engine.core.reserving import expire
-from engine.core.stores import BadData, Deposed, Reply, ShardStore, StoreError
+from engine.core.stores import BadData, Deposed, Reply, ShardStore
 from engine.runtime.batch import Batch
 from engine.runtime.journaling import Journaler
 from engine.runtime.mailbox import Letter, Mailbox, Ring
@@ -149,8 +149,8 @@ class Shard:
             except* BadData:
                 # The suspects are tried one by one after the rebuild.
                 pass
-            except* (StoreError, AssertionError) as errors:
-                # An assertion means we were wrong: the memory that led here is not to be trusted either.
+            except* Exception as errors:
+                # Storage failed, or we were wrong: then the memory that led here is not to be trusted either.
                 log.error("shard.rebuild", shard=self.number, exc_info=errors)
                 self._drop()
                 await trio.sleep(pause)
