@@ -6,6 +6,7 @@ Promises: the same document gives the same bytes; no name or script makes it fai
 from __future__ import annotations
 
 from datetime import UTC
+from typing import cast
 
 from fpdf import FPDF
 from fpdf.drawing import DeviceGray, PaintedPath
@@ -79,7 +80,7 @@ def _line(
     """Text from margin to margin, cut after `most_lines` lines."""
     pdf.set_font(_FONT, "B" if bold else "", points)
     height = points * 0.46
-    broken = pdf.multi_cell(_WIDTH, height, _cut(text, 500), dry_run=True, output="LINES")
+    broken = cast(list[str], pdf.multi_cell(_WIDTH, height, _cut(text, 500), dry_run=True, output="LINES"))
     # The library hands lines back as it writes them: one character for each byte.
     lines = [line.encode("latin-1").decode(ENCODING) for line in broken]
     if len(lines) > most_lines:
@@ -122,4 +123,5 @@ def _code(pdf: FPDF, code: str, left: float, top: float) -> None:
                 x = left + (start + _QUIET_MODULES) * side
                 path.rectangle(x, top + (down + _QUIET_MODULES) * side, (end - start) * side, side)
             start = end + 1
-    pdf.draw_path(path)
+    with pdf.drawing_context() as context:
+        context.add_item(path)

@@ -346,7 +346,7 @@ class Shard:
             except BadData as error:
                 self._suspects = rest
                 await self._store.park(self.number, letter[0], str(error))
-                letter[1](_UNAVAILABLE)
+                self._refuse([letter])
                 raise
 
     async def _renew_loop(self) -> None:

@@ -232,6 +232,7 @@ async def test_the_culprit_of_a_poisoned_batch_is_parked_and_its_neighbours_succ
         outcomes = await ask_all(shard, [reserve(n) for n in range(1, 31)])
         assert codes(outcomes) == {Code.OK: 29, Code.UNAVAILABLE: 1}
         assert [command.hold for command, _ in store.parked] == [13]
+        await shard.ready.wait()
         assert shard.inventories[EVENT].venue.held == 29
         assert (await shard.ask(reserve(100))).ok
 
