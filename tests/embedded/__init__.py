@@ -1,0 +1,1 @@
+"""The servers a newcomer has not got, started for real."""
