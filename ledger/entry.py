@@ -61,7 +61,7 @@ def posting(account: str, amount: int, event: str | None = None, section: str | 
 
 def to_row(entry: Entry) -> dict[str, Any]:
     """Plain data for `ledger.journal.insert_entries`."""
-    return msgspec.to_builtins(entry)  # type: ignore[no-any-return]
+    return msgspec.to_builtins(entry)
 
 
 def mirror(entry: Entry, source_type: str, source_id: str, effective_at: int, description: str) -> Entry:

@@ -23,6 +23,7 @@ from engine.adapters.documents import OrderDocument
 from engine.adapters.plain_words import one_line
 
 _TIMEOUT_SECONDS = 20.0
+_BAD_URL = "FM_SMTP_URL is not smtp://host:port or smtps://host:port"
 _SUBJECT_CHARS = 150
 _NAME_CHARS = 100
 
@@ -55,7 +56,6 @@ def compose(
     message["To"] = _address(document.buyer_name, document.email)
     message["Subject"] = one_line(words.subject)[:_SUBJECT_CHARS]
     message["Auto-Submitted"] = "auto-generated"
-    message["Content-Language"] = "en"
     message.set_content(words.text)
     message.add_alternative(words.html, subtype="html")
     if pdf is not None:
@@ -66,6 +66,8 @@ def compose(
         message.add_attachment(
             ics, maintype="text", subtype="calendar", filename=name, params={"charset": "utf-8"}
         )
+    # Last, because setting a content clears what describes the one before.
+    message["Content-Language"] = "en"
     _fix_boundaries(message, key)
     return message
 
@@ -105,20 +107,24 @@ def _failures() -> Iterator[None]:
 
 @contextmanager
 def _connect(smtp_url: str, our_name: str) -> Iterator[smtplib.SMTP]:
-    url = urlsplit(smtp_url)
+    try:
+        url = urlsplit(smtp_url)
+        port = url.port
+    except ValueError:
+        raise MailUnavailable(_BAD_URL) from None
     if url.scheme not in ("smtp", "smtps") or not url.hostname:
-        raise MailUnavailable("FM_SMTP_URL is not smtp://host:port or smtps://host:port")
+        raise MailUnavailable(_BAD_URL)
     starttls = parse_qs(url.query).get("starttls", ["0"])[-1] == "1"
     server: smtplib.SMTP
     # The local name is given because looking up our own may take seconds.
     if url.scheme == "smtps":
         context = ssl.create_default_context()
         server = smtplib.SMTP_SSL(
-            url.hostname, url.port or 465, our_name, timeout=_TIMEOUT_SECONDS, context=context
+            url.hostname, port or 465, our_name, timeout=_TIMEOUT_SECONDS, context=context
         )
     else:
         server = smtplib.SMTP(
-            url.hostname, url.port or (587 if starttls else 25), our_name, timeout=_TIMEOUT_SECONDS
+            url.hostname, port or (587 if starttls else 25), our_name, timeout=_TIMEOUT_SECONDS
         )
     with server:
         if starttls:

@@ -44,7 +44,7 @@ def _paid(document: OrderDocument) -> MailWords:
         opening=f"You are going. Your {noun} {'is' if count == 1 else 'are'} attached as a PDF, one page each, "
         "with a calendar entry. Show the code at the door, on paper or on your phone.",
         facts=facts,
-        link="Your order, your tickets and anything you may want to change",
+        link="Your order and your tickets",
         closing=[
             refund_words(document),
             "Whoever shows a code first is admitted, so keep this mail to yourself.",

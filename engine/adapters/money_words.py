@@ -6,6 +6,7 @@ Why not Babel's own decimals: its tables round 10.50 RSD to a whole one, and kno
 from __future__ import annotations
 
 import copy
+import re
 from decimal import Decimal
 from functools import lru_cache
 
@@ -15,6 +16,8 @@ from babel.numbers import NumberPattern
 from ledger.money import WHOLE_HUNDREDS, exponent
 
 _FALLBACK = Locale("en")
+# CLDR's spacing of codes (`KWD 12.345`), which Babel leaves out.
+_LETTER_MEETS_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 
 
 def words(amount_minor: int, currency: str, locale: str = "en") -> str:
@@ -28,7 +31,7 @@ def words(amount_minor: int, currency: str, locale: str = "en") -> str:
     text: str = _pattern(str(spoken), shown).apply(
         value, spoken, currency=currency.upper(), currency_digits=False
     )
-    return text
+    return _LETTER_MEETS_DIGIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 @lru_cache(maxsize=256)

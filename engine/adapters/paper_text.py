@@ -50,7 +50,7 @@ _GREEK = dict(
 _CYRILLIC = dict(
     zip(
         "абвгґдеєжзиіклмнопрстуфхцчшщъыьэюяёїйўђћљњјџѓќѕ",
-        "a b v g g d e ie zh z y i k l m n o p r s t u f kh ts ch sh shch _ y _ e yu ya e i i u dj c lj nj j dz gj kj dz"
+        "a b v g g d e ie zh z i i k l m n o p r s t u f kh ts ch sh shch _ y _ e yu ya e i y u dj c lj nj j dz gj kj dz"
         .replace("_", "\0")
         .split(" "),
         strict=True,

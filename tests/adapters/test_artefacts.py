@@ -159,7 +159,9 @@ def test_every_ticket_has_a_page_with_what_the_door_asks() -> None:
 
 def test_the_code_on_paper_scans() -> None:
     for page, number in zip(pages(document()), (1, 2), strict=True):
-        drawn = page.get_contents().get_data().decode("latin-1")
+        content = page.get_contents()
+        assert content is not None
+        drawn = content.get_data().decode("latin-1")
         boxes = [
             tuple(map(float, box)) for box in re.findall(r"([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) re", drawn)
         ]

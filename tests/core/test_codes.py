@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.adapters.signing import Signer, Verifier, generate
@@ -27,6 +27,7 @@ ticket_codes = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(ticket_codes, st.binary(min_size=64, max_size=64))
 def test_a_code_reads_back(code: TicketCode, signature: bytes) -> None:
     signed = codes.payload(code)
@@ -62,6 +63,7 @@ def test_a_genuine_code_says_what_was_signed() -> None:
     assert SIGNER.code(12, 3456, 2, 1) == CODE
 
 
+@settings(deadline=None)
 @given(st.integers(0, 138), st.sampled_from(string.printable + "é٣"))
 def test_any_other_character_is_not_genuine(at: int, char: str) -> None:
     changed = CODE[:at] + char + CODE[at + 1 :]
@@ -109,6 +111,7 @@ def test_another_version_is_not_read() -> None:
     assert codes.read(codes.spell(signed, bytes(64))) is None
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.binary(), st.text(ALPHABET, min_size=135, max_size=135).map("FM1:".__add__)))
 def test_whatever_is_scanned_is_at_most_not_genuine(text: object) -> None:
     assert VERIFIER.genuine(text) is None
