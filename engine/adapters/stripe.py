@@ -171,7 +171,8 @@ def _sorted(error: stripe.StripeError) -> Exception:
     return StripeUnavailable(f"{type(error).__name__} {status}")
 
 
-def _payment(intent: Any) -> Payment:
+def _payment(found: Any) -> Payment:
+    intent = found.to_dict()
     charge = intent.get("latest_charge")
     return Payment(
         id=intent["id"],
