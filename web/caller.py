@@ -11,7 +11,9 @@ import secrets
 
 from quart import Response, g, request
 
-from engine.actions.context import Caller
+from engine.actions.context import Caller, Context
+from engine.adapters import challenge
+from engine.core.limits import SECOND
 
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{22}")
 _YEAR_SECONDS = 365 * 24 * 3600
@@ -27,12 +29,15 @@ def session() -> str | None:
     return value if _SHAPE.fullmatch(value) else None
 
 
-def caller(fingerprint: str | None = None) -> Caller:
+def caller(context: Context, fingerprint: str | None = None) -> Caller:
     """The caller of this request. Scope: the session, otherwise address and user agent."""
+    solved = challenge.solved(
+        context.secrets.challenge_key, request.headers.get("FM-Challenge"), context.now() // SECOND
+    )
     own = session()
     agent = request.headers.get("User-Agent", "")
     scope = f"session:{own}" if own else f"address:{g.address}\n{agent}"
-    return Caller(g.address, scope, own, fingerprint, agent)
+    return Caller(g.address, scope, own, fingerprint, agent, solved)
 
 
 def remember(response: Response) -> Response:

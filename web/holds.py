@@ -94,7 +94,7 @@ def routes(context: Context) -> Blueprint:
         _, document = await read_document()
         key = idempotency_key()
         asked = http.convert(document, HoldAsked)
-        who = caller(asked.fingerprint)
+        who = caller(context, asked.fingerprint)
         scope = f"{who.scope}\nPOST /api/events/{event_id}/holds"
         outcome = await reservations.reserve(
             context,
@@ -154,7 +154,7 @@ def routes(context: Context) -> Blueprint:
         attendees: list[str | None] = [
             _check_name(one.name, f"attendees[{at}].name") for at, one in enumerate(asked.attendees or [])
         ]
-        who = caller()
+        who = caller(context)
 
         async def act() -> idempotency.Kept:
             outcome = await orders.place_order(context, hold_id, email, name, attendees, who)

@@ -17,11 +17,12 @@ import trio
 from engine import queries
 from engine.actions import reservations
 from engine.actions.context import Caller, Context
-from engine.adapters import http
+from engine.adapters import challenge, http
 from engine.adapters.http import Problem, refuse
 from engine.adapters.limits import client_address
 from engine.adapters.secrets import body_hash
 from engine.core import ids, limits
+from engine.core.limits import SECOND
 from web.holds import HoldAsked, read_lines
 
 log = structlog.get_logger(__name__)
@@ -220,7 +221,12 @@ class _Connection:
         match = _SESSION.search("; ".join(headers.get("cookie", [])))
         session = match[1] if match else None
         scope = f"session:{session}" if session else f"address:{address}\n{agent}"
-        return Caller(address, scope, session, fingerprint, agent)
+        solved = challenge.solved(
+            self._lane.context.secrets.challenge_key,
+            headers.get("fm-challenge", [None])[0],
+            self._lane.context.now() // SECOND,
+        )
+        return Caller(address, scope, session, fingerprint, agent, solved)
 
 
 def _check_origin(headers: dict[str, list[str]]) -> None:

@@ -70,7 +70,7 @@ def routes(engine: Engine) -> Blueprint:
         if not lines:
             return await page("event.html", 422, event=found, wrong="Choose how many tickets you would like.")
         outcome = await reservations.reserve(
-            context, found["id"], lines, form.get("promo_code", "").strip() or None, caller()
+            context, found["id"], lines, form.get("promo_code", "").strip() or None, caller(context)
         )
         if not outcome.ok:
             status, _code, words = ANSWERS[outcome.code]
@@ -103,7 +103,7 @@ def routes(engine: Engine) -> Blueprint:
             email, name = _check_email(given["email"]), _check_name(given["name"], "name")
         except Problem as problem:
             return await hold_page(hold_id, 422, problem.detail, **given)
-        outcome = await placing.place_order(context, hold_id, email, name, [], caller())
+        outcome = await placing.place_order(context, hold_id, email, name, [], caller(context))
         if not outcome.ok and outcome.code is not Code.PAYMENT_UNAVAILABLE:
             status, _code, words = ANSWERS[outcome.code]
             return await hold_page(hold_id, status, words, **given)

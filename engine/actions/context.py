@@ -45,6 +45,7 @@ class Caller:
     session: str | None = None
     fingerprint: str | None = None
     user_agent: str = ""
+    solved: str | None = None  # the salt of a puzzle that came solved
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 from engine.actions.context import Caller, Context
-from engine.adapters import limits
+from engine.adapters import challenge, limits
 from engine.adapters.secrets import random_id
 from engine.core.inventory import Inventory
+from engine.core.limits import SECOND
 from engine.core.model import Amend, Look, Release, Reserve
 from engine.core.outcomes import Code, Outcome
 from engine.core.reserving import AskedLines, refuse_shape
@@ -71,8 +72,13 @@ async def limit_holds(context: Context, caller: Caller) -> Outcome | None:
     """The limits of holds and checkouts: the address' first, then session's and fingerprint's."""
     if not context.limiter.enabled:
         return None
-    if await context.limiter.wait(limits.HOLDS_BY_ADDRESS, limits.network_of(caller.address)):
-        return Outcome(Code.CHALLENGE_REQUIRED)
+    crowded = await context.limiter.wait(limits.HOLDS_BY_ADDRESS, limits.network_of(caller.address))
+    if crowded and (
+        caller.solved is None
+        or await context.limiter.wait(limits.CHALLENGED, caller.session or caller.solved)
+    ):
+        puzzle = challenge.make(context.secrets.challenge_key, context.now() // SECOND)
+        return Outcome(Code.CHALLENGE_REQUIRED, detail={"challenge": puzzle})
     for subject in (caller.session, caller.fingerprint):
         if subject is not None:
             seconds = await context.limiter.wait(limits.HOLDS_BY_BUYER, subject)

@@ -9,8 +9,8 @@ from typing import Any
 from engine.embedded.stripe import forms, payments, refunds, store
 from engine.embedded.stripe.errors import StripeError
 from engine.embedded.stripe.forms import Params
-from engine.embedded.stripe.payments import Answer, Work
 from engine.embedded.stripe.settings import ACCOUNT
+from engine.embedded.stripe.work import Answer, Work
 
 _ID = r"([A-Za-z0-9_]{1,255})"
 Endpoint = Callable[[Work, list[str], Params], Awaitable[Answer]]

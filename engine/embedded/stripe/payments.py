@@ -6,21 +6,16 @@ Every function runs in the transaction of its request and answers (status, body)
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import asyncpg
-
-from engine.embedded.stripe import currencies, events, forms, store
-from engine.embedded.stripe.cards import BEHAVIOURS, Behaviour, Card, named_card, read_card
+from engine.embedded.stripe import currencies, forms, store
+from engine.embedded.stripe.cards import BEHAVIOURS, Card, named_card, read_card
+from engine.embedded.stripe.charges import charge
 from engine.embedded.stripe.errors import StripeError, bad_parameter, error_body, wrong_state
-from engine.embedded.stripe.faults import Faults
 from engine.embedded.stripe.forms import Params
-from engine.embedded.stripe.settings import Settings
 from engine.embedded.stripe.store import Stored
-
-Answer = tuple[int, dict[str, Any]]
+from engine.embedded.stripe.work import Answer, Work
 
 _OPEN = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 _CREATE = frozenset(
@@ -66,20 +61,6 @@ _CONFIRM = frozenset(
         "mandate_data",
     ]
 )
-
-
-@dataclass
-class Work:
-    """What a request works with."""
-
-    conn: asyncpg.Connection
-    settings: Settings
-    faults: Faults
-    base_url: str
-    request: dict[str, Any]
-
-    async def emit(self, kind: str, subject: dict[str, Any]) -> None:
-        await events.emit(self.conn, self.settings, kind, subject, self.request)
 
 
 async def create(work: Work, params: Params) -> Answer:
@@ -198,7 +179,7 @@ async def _confirm(work: Work, intent: Stored, params: Params) -> Answer:
     intent.data["payment_method"] = method.id
     if behaviour.authenticate:
         return await _ask_for_authentication(work, intent, card, billing, forms.text(params, "return_url"))
-    return await _charge(work, intent, card, billing, None)
+    return await charge(work, intent, card, billing, None)
 
 
 async def _card(work: Work, intent: Stored, params: Params) -> tuple[Card, dict[str, Any]]:
@@ -297,7 +278,7 @@ async def authenticate(work: Work, intent_id: str, token: str, approved: bool) -
     card = Card(method.data["card"], method.private["behaviour"])
     if approved:
         proof = {"authentication_flow": "challenge", "result": "authenticated", "version": "2.2.0"}
-        status, _body = await _charge(work, intent, card, method.data["billing_details"], proof)
+        status, _body = await charge(work, intent, card, method.data["billing_details"], proof)
     else:
         status = 402
         error = error_body(
@@ -322,126 +303,6 @@ async def authenticate(work: Work, intent_id: str, token: str, approved: bool) -
         }
     )
     return f"{attempt['return_url']}{'&' if urlsplit(attempt['return_url']).query else '?'}{query}"
-
-
-async def _charge(
-    work: Work, intent: Stored, card: Card, billing: dict[str, Any], proof: dict[str, Any] | None
-) -> Answer:
-    behaviour = BEHAVIOURS[card.behaviour]
-    charge = _new_charge(intent, card, billing, behaviour, proof)
-    await store.insert(work.conn, charge)
-    intent.data["latest_charge"] = charge.id
-    intent.data["next_action"] = None
-    if behaviour.decline is not None:
-        return await _decline(work, intent, charge, behaviour)
-    intent.data |= {
-        "status": "succeeded",
-        "amount_received": intent.data["amount"],
-        "last_payment_error": None,
-    }
-    await store.save(work.conn, intent)
-    await store.schedule(
-        work.conn, "charge_cleared", charge.id, time.time() + work.faults.balance_delay_seconds
-    )
-    await work.emit("charge.succeeded", charge.data)
-    await work.emit("payment_intent.succeeded", intent.data)
-    return 200, intent.data
-
-
-async def _decline(work: Work, intent: Stored, charge: Stored, behaviour: Behaviour) -> Answer:
-    assert behaviour.decline is not None
-    code, decline_code, message, param = behaviour.decline
-    method = await store.fetch(work.conn, "payment_method", intent.data["payment_method"])
-    body = error_body(
-        "card_error",
-        message,
-        code=code,
-        decline_code=decline_code if code == "card_declined" else None,
-        param=param,
-        charge=charge.id,
-        doc_url=f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}",
-        payment_method=method.data,
-    )
-    intent.data |= {
-        "status": "requires_payment_method",
-        "last_payment_error": dict(body["error"]),
-        "payment_method": None,
-    }
-    await store.save(work.conn, intent)
-    await work.emit("charge.failed", charge.data)
-    await work.emit("payment_intent.payment_failed", intent.data)
-    body["error"]["payment_intent"] = intent.data
-    return 402, body
-
-
-def _new_charge(
-    intent: Stored, card: Card, billing: dict[str, Any], behaviour: Behaviour, proof: dict[str, Any] | None
-) -> Stored:
-    declined = behaviour.decline is not None
-    charge_id = store.new_id("charge")
-    return Stored(
-        {
-            "id": charge_id,
-            "object": "charge",
-            "amount": intent.data["amount"],
-            "amount_captured": 0 if declined else intent.data["amount"],
-            "amount_refunded": 0,
-            "balance_transaction": None,
-            "billing_details": billing,
-            "calculated_statement_descriptor": "FORCE MAJEURE",
-            "captured": not declined,
-            "created": int(time.time()),
-            "currency": intent.data["currency"],
-            "customer": intent.data["customer"],
-            "description": intent.data["description"],
-            "disputed": False,
-            "failure_code": behaviour.decline[0] if behaviour.decline else None,
-            "failure_message": behaviour.decline[2] if behaviour.decline else None,
-            "fraud_details": {},
-            "livemode": False,
-            "metadata": intent.data["metadata"],
-            "outcome": _outcome(behaviour),
-            "paid": not declined,
-            "payment_intent": intent.id,
-            "payment_method": intent.data["payment_method"],
-            "payment_method_details": {
-                "card": {**card.details, "three_d_secure": proof, "amount_authorized": intent.data["amount"]},
-                "type": "card",
-            },
-            "receipt_email": intent.data["receipt_email"],
-            "refunded": False,
-            "status": "failed" if declined else "succeeded",
-            "transfer_group": intent.data["transfer_group"],
-        },
-        {"behaviour": card.behaviour},
-    )
-
-
-def _outcome(behaviour: Behaviour) -> dict[str, Any]:
-    outcome = {
-        "network_status": "approved_by_network",
-        "reason": None,
-        "risk_level": behaviour.risk_level,
-        "risk_score": behaviour.risk_score,
-        "seller_message": "Payment complete.",
-        "type": "authorized",
-        "advice_code": None,
-    }
-    if behaviour.block is not None:
-        outcome |= {
-            "network_status": "not_sent_to_network",
-            "reason": behaviour.block,
-            "seller_message": "Stripe blocked this payment as too risky.",
-            "type": "blocked",
-        }
-    elif behaviour.decline is not None:
-        outcome |= {
-            "network_status": "declined_by_network",
-            "reason": behaviour.decline[1],
-            "seller_message": "The bank returned a decline.",
-            "type": "issuer_declined",
-        }
-    return outcome
 
 
 async def cancel(work: Work, intent_id: str, params: Params) -> Answer:

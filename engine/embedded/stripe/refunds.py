@@ -9,8 +9,8 @@ from engine.embedded.stripe import currencies, forms, store
 from engine.embedded.stripe.cards import BEHAVIOURS
 from engine.embedded.stripe.errors import bad_parameter, wrong_state
 from engine.embedded.stripe.forms import Params
-from engine.embedded.stripe.payments import Answer, Work
 from engine.embedded.stripe.store import Stored
+from engine.embedded.stripe.work import Answer, Work
 
 _AVAILABLE_SECONDS = 2 * 24 * 3600
 _LATER_SECONDS = 0.8
