@@ -29,10 +29,15 @@ def session() -> str | None:
     return value if _SHAPE.fullmatch(value) else None
 
 
-def caller(context: Context, fingerprint: str | None = None) -> Caller:
-    """The caller of this request. Scope: the session, otherwise address and user agent."""
+def caller(context: Context, fingerprint: str | None = None, solution: str | None = None) -> Caller:
+    """The caller of this request. Scope: the session, otherwise address and user agent.
+
+    `solution`: of a puzzle, where a page's form brings it instead of the header.
+    """
     solved = challenge.solved(
-        context.secrets.challenge_key, request.headers.get("FM-Challenge"), context.now() // SECOND
+        context.secrets.challenge_key,
+        solution or request.headers.get("FM-Challenge"),
+        context.now() // SECOND,
     )
     own = session()
     agent = request.headers.get("User-Agent", "")

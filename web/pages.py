@@ -16,6 +16,7 @@ from quart import Blueprint, Response, redirect, render_template, request
 from engine import queries
 from engine.actions import orders as placing
 from engine.actions import payments, reservations
+from engine.actions.context import Caller
 from engine.adapters.face import CSP, check_origin
 from engine.adapters.http import ANSWERS, Problem, refuse
 from engine.adapters.money_words import words as money_words
@@ -40,6 +41,16 @@ def routes(engine: Engine) -> Blueprint:
         response.headers["Content-Security-Policy"] = csp
         response.headers["Cache-Control"] = "private, no-store"
         return remember(response)
+
+    def by(form: Any) -> Caller:
+        return caller(context, solution=form.get("fm_challenge"))
+
+    async def puzzle(outcome: Outcome, form: Any) -> Response:
+        """The page that solves the puzzle and sends the same form again."""
+        assert outcome.detail is not None
+        fields = [(name, value) for name, value in form.items(multi=True) if name != "fm_challenge"]
+        puzzle = outcome.detail["challenge"]
+        return await page("challenge.html", 403, action=request.path, fields=fields, puzzle=puzzle)
 
     async def event_or_404(slug: str) -> dict[str, Any]:
         event_id = await queries.event_id(context, slug)
@@ -70,8 +81,10 @@ def routes(engine: Engine) -> Blueprint:
         if not lines:
             return await page("event.html", 422, event=found, wrong="Choose how many tickets you would like.")
         outcome = await reservations.reserve(
-            context, found["id"], lines, form.get("promo_code", "").strip() or None, caller(context)
+            context, found["id"], lines, form.get("promo_code", "").strip() or None, by(form)
         )
+        if outcome.code is Code.CHALLENGE_REQUIRED:
+            return await puzzle(outcome, form)
         if not outcome.ok:
             status, _code, words = ANSWERS[outcome.code]
             return await page("event.html", status, event=await event_or_404(slug), wrong=words)
@@ -103,7 +116,9 @@ def routes(engine: Engine) -> Blueprint:
             email, name = _check_email(given["email"]), _check_name(given["name"], "name")
         except Problem as problem:
             return await hold_page(hold_id, 422, problem.detail, **given)
-        outcome = await placing.place_order(context, hold_id, email, name, [], caller(context))
+        outcome = await placing.place_order(context, hold_id, email, name, [], by(form))
+        if outcome.code is Code.CHALLENGE_REQUIRED:
+            return await puzzle(outcome, form)
         if not outcome.ok and outcome.code is not Code.PAYMENT_UNAVAILABLE:
             status, _code, words = ANSWERS[outcome.code]
             return await hold_page(hold_id, status, words, **given)

@@ -2,6 +2,7 @@
 const form = document.getElementById("card");
 const wrong = document.getElementById("wrong");
 const button = document.getElementById("pay");
+button.disabled = false;
 
 const fail = (words) => {
   wrong.textContent = words;

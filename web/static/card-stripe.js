@@ -2,6 +2,7 @@
 const form = document.getElementById("card");
 const wrong = document.getElementById("wrong");
 const button = document.getElementById("pay");
+button.disabled = false;
 const stripe = Stripe(form.dataset.publishableKey);
 const elements = stripe.elements({ clientSecret: form.dataset.clientSecret });
 elements.create("payment").mount("#payment-element");
