@@ -24,11 +24,9 @@ def create_app(engine: Engine) -> QuartTrio:
     context = engine.context
 
     @app.before_request
-    async def _limit_reads() -> None:
-        # Writes have limits of their own; the webhook's are for what cannot be verified.
-        if request.method not in ("GET", "HEAD") or request.path.startswith(
-            ("/healthz", "/readyz", "/static/")
-        ):
+    async def _limit() -> None:
+        # Holds and checkouts have tighter limits of their own; the webhook's are for what cannot be verified.
+        if request.method == "POST" or request.path.startswith(("/healthz", "/readyz", "/static/")):
             return
         seconds = await context.limiter.wait(limits.READS, limits.network_of(g.address))
         if seconds:

@@ -97,6 +97,9 @@ async def _say_problem(problem: Problem) -> Response:
     response = Response(problem.body(request_id), status=problem.status)
     for header, value in problem.headers.items():
         response.headers[header] = value
+    if problem.status == 413:
+        # The rest of the body is on its way and nobody is going to read it.
+        response.headers["Connection"] = "close"
     return response
 
 
