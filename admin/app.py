@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from quart import Response
 from quart_trio import QuartTrio
 
 from admin import blocks, books, events, organizers, promo_codes, tiers
-from engine.adapters.face import make_app
+from engine.adapters import openapi
+from engine.adapters.face import answer, make_app
 from engine.bootstrap import Engine
+
+_BODIES = {
+    "POST /api/organizers": organizers.OrganizerAsked,
+    "POST /api/organizers/<organizer>/keys": organizers.KeyAsked,
+    "POST /api/events": events.EventAsked,
+    "PATCH /api/events/<event_id>": events.EventChange,
+    "POST /api/events/<event_id>/tiers": tiers.TierAsked,
+    "PATCH /api/tiers/<tier_id>": tiers.TierChange,
+    "POST /api/events/<event_id>/promo_codes": promo_codes.PromoAsked,
+    "POST /api/blocks": blocks.BlockAsked,
+}
 
 
 def create_app(engine: Engine) -> QuartTrio:
@@ -14,4 +27,9 @@ def create_app(engine: Engine) -> QuartTrio:
     app = make_app("admin", engine.health, engine.settings.trusted_proxies)
     for module in (organizers, events, tiers, promo_codes, blocks, books):
         app.register_blueprint(module.routes(engine.context))
+
+    @app.get("/openapi.json")
+    async def openapi_json() -> Response:
+        return answer(openapi.describe(app, "Force Majeure for organizers", _BODIES, bearer=True))
+
     return app

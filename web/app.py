@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from quart import g, request
+from quart import Response, g, request
 from quart_trio import QuartTrio
 
-from engine.adapters import limits
-from engine.adapters.face import make_app
+from engine.adapters import limits, openapi
+from engine.adapters.face import answer, make_app
 from engine.adapters.http import Problem
 from engine.bootstrap import Engine
 from web import events, holds, orders, pages, webhooks
+
+_BODIES = {
+    "POST /api/events/<event_id>/holds": holds.HoldAsked,
+    "PATCH /api/holds/<hold_id>": holds.AmendAsked,
+    "POST /api/holds/<hold_id>/checkout": holds.CheckoutAsked,
+}
 
 
 def create_app(engine: Engine) -> QuartTrio:
@@ -45,6 +51,11 @@ def create_app(engine: Engine) -> QuartTrio:
         pages.routes(engine),
     ):
         app.register_blueprint(blueprint)
+
+    @app.get("/openapi.json")
+    async def openapi_json() -> Response:
+        return answer(openapi.describe(app, "Force Majeure for buyers", _BODIES, bearer=False))
+
     return app
 
 

@@ -216,3 +216,20 @@ def test_capacity_never_goes_below_what_is_committed(product: Product) -> None:
 
 def test_nothing_is_left_to_find(product: Product) -> None:
     assert product.findings() == []
+
+
+def test_both_apps_describe_themselves(product: Product) -> None:
+    for base, path in (
+        ("web_url", "/api/events/{event_id}/holds"),
+        ("admin_url", "/api/events/{event_id}/tiers"),
+    ):
+        found = product.http.get(product.run[base] + "/openapi.json").json()
+        assert found["openapi"] == "3.1.0"
+        assert "$ref" in found["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+
+
+def test_every_body_the_documents_name_is_a_route(product: Product) -> None:
+    for base in ("web_url", "admin_url"):
+        found = product.http.get(product.run[base] + "/openapi.json").json()
+        bodies = [one for path in found["paths"].values() for one in path.values() if "requestBody" in one]
+        assert len(bodies) == {"web_url": 3, "admin_url": 8}[base]
