@@ -13,8 +13,9 @@ import trio
 from engine import queries
 from engine.actions import idempotency
 from engine.actions.context import Context
-from engine.adapters import calendar, mail, outbox, ticket_pdf
+from engine.adapters import calendar, mail, outbox, records, ticket_pdf
 from engine.core import limits
+from engine.core.model import Record
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,10 @@ async def _send_one(context: Context, row: Any) -> None:
     try:
         await send(context, row["payload"]["order"], row["payload"]["template"], row["key"])
         await context.pool.run(outbox.done, row["id"])
+    except mail.MailRefused:
+        # This address takes no mail, now or ever: the order page has the tickets, and somebody should look.
+        log.warning("mail.refused", row=row["id"])
+        await context.pool.transaction(_give_up, row)
     except Exception as error:
         # Whatever is wrong with this mail, the others go out; it is tried again with a growing pause.
         log.warning("mail.failed", row=row["id"], reason=type(error).__name__)
@@ -54,6 +59,17 @@ async def _send_one(context: Context, row: Any) -> None:
             await context.pool.run(outbox.later, row["id"], row["attempts"], type(error).__name__)
         except Exception:
             log.warning("outbox.unwritten", row=row["id"])
+
+
+async def _give_up(conn: Any, row: Any) -> None:
+    task = {
+        "kind": "mail_refused",
+        "subject": f"outbox {row['id']}",
+        "detail": {"template": row["payload"]["template"]},
+        "created_at": row["created_at"].isoformat(),
+    }
+    await records.write(conn, [Record("insert operator_tasks", task)])
+    await outbox.done(conn, row["id"])
 
 
 async def send(context: Context, order_id: str, template: str, key: str) -> None:

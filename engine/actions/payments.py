@@ -153,7 +153,13 @@ async def _confirm(context: Context, order: Any, payment: Payment, notice: str |
     quote = msgspec.convert(order["quote"], Quote)
     count = sum(len(line.tickets) for line in quote.lines)
     now = rfc3339(context.now())
-    paid = {"id": order["id"], "status": "paid", "paid_at": now, "charge": payment.latest_charge}
+    paid = {
+        "id": order["id"],
+        "status": "paid",
+        "paid_at": now,
+        "charge": payment.latest_charge,
+        "payment_secret": None,
+    }
     return await context.directory.ask(
         Confirm(
             event=event,

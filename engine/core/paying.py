@@ -71,6 +71,10 @@ def confirm(inventory: Inventory, command: Confirm, now: int) -> Decision:
 def _free_again(inventory: Inventory, hold: Hold) -> bool:
     if inventory.facts.state == "cancelled" or hold.basket.places > inventory.venue.available:
         return False
+    promo = inventory.promos[hold.basket.promo] if hold.basket.promo is not None else None
+    if promo is not None and promo.facts.max_uses is not None and promo.used >= promo.facts.max_uses:
+        # Its use went back with the hold and is somebody else's now.
+        return False
     return all(
         quantity <= inventory.tiers[number].pool.available and not inventory.tiers[number].facts.deleted
         for number, quantity in hold.basket.lines

@@ -279,3 +279,15 @@ async def test_a_buyers_limit_counts_over_holds_and_restarts(autojump_clock: Moc
     async with open_shard(store) as shard:
         assert (await shard.ask(reserve(4, 2, owners=(11,)))).code is Code.LIMIT_REACHED
         assert (await shard.ask(reserve(5, 1, owners=(11,)))).ok
+
+
+async def test_a_late_payment_does_not_take_a_promo_use_that_is_gone(autojump_clock: MockClock) -> None:
+    store = make_store()
+    store.add_promo(EVENT, PromoFacts(1, "promo_x", "ONE", percent_bps=1000, max_uses=1))
+    async with open_shard(store) as shard:
+        await shard.ask(reserve(1, promo="ONE"))
+        await shard.ask(checkout(1))
+        await trio.sleep(601)
+        await shard.ask(Settle(event=EVENT, hold=1, order="ord_1", cancelled=False, records=()))
+        assert (await shard.ask(reserve(2, promo="ONE"))).ok
+        assert (await shard.ask(confirm(1))).code is Code.LATE
