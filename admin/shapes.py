@@ -41,9 +41,15 @@ def read_instant(text: str, field: str) -> datetime:
     try:
         if not _INSTANT.fullmatch(text):
             raise ValueError
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+        found = datetime.fromisoformat(text.upper()).astimezone(UTC)
+        # What storage, calendars and half a day's arithmetic can all carry.
+        if not 2000 <= found.year < 2200:
+            raise ValueError
+        return found
     except (ValueError, OverflowError):
-        raise http.invalid(field, "invalid", "an RFC 3339 time such as 2027-05-01T18:00:00Z") from None
+        raise http.invalid(
+            field, "invalid", "an RFC 3339 time such as 2027-05-01T18:00:00Z, from 2000 to 2199"
+        ) from None
 
 
 def read_micros(text: str | None, field: str) -> int | None:

@@ -233,3 +233,13 @@ def test_every_body_the_documents_name_is_a_route(product: Product) -> None:
         found = product.http.get(product.run[base] + "/openapi.json").json()
         bodies = [one for path in found["paths"].values() for one in path.values() if "requestBody" in one]
         assert len(bodies) == {"web_url": 3, "admin_url": 8}[base]
+
+
+@pytest.mark.parametrize(
+    "instant", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59", "1999-01-01T00:00:00Z"]
+)
+def test_a_time_that_no_calendar_carries_is_refused(product: Product, instant: str) -> None:
+    event = product.make_event()
+    for field in ("starts_at", "on_sale_at", "doors_at"):
+        assert product.admin("PATCH", f"/api/events/{event}", {field: instant}).status_code == 422
+    assert product.hold(event).status_code == 201
