@@ -119,6 +119,17 @@ def doctor(
         sys.exit(4)
 
 
+@app.command
+def recover(
+    *,
+    data: Annotated[Path, Parameter(help="the folder of a running `fm up`")] = Path(".data"),
+) -> None:
+    """Forget the recovery journal: at their next start all shards are built from Postgres alone."""
+    settings = running.settings_of(data, os.environ)
+    count = trio.run(running.forget_journal, settings)
+    print(f"forgot the journal of {count} shards; restart the engine to rebuild from Postgres")
+
+
 def main() -> None:
     """`fm …`"""
     try:

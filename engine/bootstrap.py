@@ -69,6 +69,10 @@ class Engine:
             while not shard.ready.is_set() and not shard.deposed:
                 await shard.ready.wait()
 
+    async def forget_journal(self) -> int:
+        """Drop the recovery journal of every shard; how many there were."""
+        return await RedisJournal(self._redis).forget(SHARDS)
+
     async def _ready(self) -> str | None:
         if self.draining:
             return "draining: this process is about to stop"

@@ -269,6 +269,12 @@ def settings_of(data: Path, environ: Mapping[str, str]) -> Settings:
     )
 
 
+async def forget_journal(settings: Settings) -> int:
+    """How many shards had one."""
+    async with open_engine(settings, owns_shards=False) as engine:
+        return await engine.forget_journal()
+
+
 async def findings(settings: Settings) -> list[dict[str, Any]]:
     """What `fm doctor` finds."""
     async with open_engine(settings, owns_shards=False) as engine:

@@ -21,7 +21,7 @@ _UNDATED_EVENT_HOURS = 12
 async def load(conn: Any, shard: int | None, number: int | None) -> list[Inventory]:
     """All events of a shard, or the one with that number, without holds."""
     events = await conn.fetch(
-        f"""SELECT e.*, coalesce(ends_at, starts_at + interval '{_UNDATED_EVENT_HOURS} hours') AS last_sale,
+        f"""SELECT e.*, least(coalesce(ends_at, starts_at + interval '{_UNDATED_EVENT_HOURS} hours'), '9999-12-31Z') AS last_sale,
                    v.capacity, v.held, v.in_checkout, v.sold, v.comped, v.withheld, v.next_ticket
             FROM events e JOIN venue_pools v ON v.event = e.number
             WHERE ($1::smallint IS NULL OR e.shard = $1) AND ($2::int IS NULL OR e.number = $2)""",

@@ -58,6 +58,19 @@ class RedisJournal:
     async def snapshot(self, shard: int, epoch: int, seq: int, blobs: list[bytes]) -> None:
         await call(self._store, shard, _encode((epoch, seq, blobs)))
 
+    async def forget(self, shards: int) -> int:
+        """Drop everything of all shards; how many had a snapshot. Raises ConnectionError."""
+
+        async def drop() -> int:
+            try:
+                found: int = await self._redis.delete(*(f"fm:snapshot:{shard}" for shard in range(shards)))
+                await self._redis.delete(*(f"fm:journal:{shard}" for shard in range(shards)))
+            except _DOWN as error:
+                raise ConnectionError(str(error)) from error
+            return found
+
+        return await call(drop)
+
     async def _fetch(self, shard: int) -> tuple[bytes | None, list[bytes]]:
         try:
             async with self._redis.pipeline(transaction=True) as pipe:

@@ -302,3 +302,14 @@ async def test_an_unknown_hold_of_long_ago_is_found_in_storage(
         assert (await shard.ask(Look(event=event, hold=1))).ok
         assert (await shard.ask(reserve(event, 9, key=2, body=1))).value.id == 2
         assert (await shard.ask(Look(event=event, hold=77))).code is Code.UNKNOWN_HOLD
+
+
+async def test_a_journal_can_be_forgotten(servers: Servers, pool: Pool) -> None:
+    event = await make_event(pool)
+    async with open_redis(servers) as client:
+        journal = RedisJournal(client)
+        async with open_shard(pool, journal) as shard:
+            await shard.ask(tier(event))
+            await _journalled(client, 1)
+        assert await journal.forget(16) == 1
+        assert await journal.read(SHARD, 99) is None
