@@ -21,7 +21,7 @@ import trio
 import migrations
 from engine.actions import effects, notices
 from engine.actions.context import Context, Poke
-from engine.adapters import metrics, ticket_keys
+from engine.adapters import inbox, metrics, ticket_keys
 from engine.adapters.blocks import Blocks
 from engine.adapters.bridge import Pool, call, open_bridge, open_pool
 from engine.adapters.face import Health
@@ -57,17 +57,19 @@ class Engine:
         self.lane: Any = None
         self._redis = redis_client
         self._owns_shards = owns_shards
-        self.health = Health(
-            self._ready,
-            self._degraded,
-            lambda: metrics.render(context.directory.shards, context.limiter.degraded),
-        )
+        self.health = Health(self._ready, self._degraded, self._metrics)
 
     async def wait_ready(self) -> None:
         """Until every shard we own is recovered."""
         for shard in self.context.directory.shards.values():
             while not shard.ready.is_set() and not shard.deposed:
                 await shard.ready.wait()
+
+    async def _metrics(self) -> bytes:
+        lag = 0.0
+        with trio.move_on_after(_CHECK_SECONDS):
+            lag = await self.context.pool.run(inbox.lag_seconds)
+        return metrics.render(self.context.directory.shards, self.context.limiter.degraded, lag)
 
     async def forget_journal(self) -> int:
         """Drop the recovery journal of every shard; how many there were."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import platform
 import resource
 import statistics
@@ -35,10 +36,9 @@ from engine.runtime.journaling import Journaler
 from engine.runtime.shard import Shard
 
 ROUNDS = 5
-BUYERS = 2_000
-ENGINE_SECONDS = 2.0
-PEER_SECONDS = 2.0
-PEER_CONNECTIONS = 16
+CLIENTS = (32, 128, 1024)
+SECONDS = 1.5
+PEER_CONNECTIONS = (4, 8, 16, 32)
 RECOVERED_HOLDS = 100_000
 SHARD = 0
 
@@ -58,42 +58,47 @@ async def _make_event(conn: Any) -> int:
     return number
 
 
-async def _make_peers(conn: Any) -> None:
-    await conn.execute(
-        """CREATE TABLE peer_tier (id int PRIMARY KEY, capacity bigint NOT NULL, held bigint NOT NULL) WITH (fillfactor = 20);
-           INSERT INTO peer_tier VALUES (1, 2000000000, 0);
-           CREATE TABLE peer_hold (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tier int NOT NULL, quantity int NOT NULL,
-                                   expires_at timestamptz NOT NULL);
-           GRANT ALL ON peer_tier, peer_hold TO fm_app"""
-    )
+# The peers write what the engine writes: the tier's and the venue's counts and the whole hold.
+_INSERT = """INSERT INTO holds (id, event, basket, state, created_at, expires_at, seq, body)
+             {} gen_random_uuid(), {}, 1, 0, now(), now() + interval '10 minutes', 0, 0 {}"""
 
 
-async def _row_lock(conn: Any) -> None:
+async def _row_lock(conn: Any, event: int) -> None:
     async with conn.transaction():
-        row = await conn.fetchrow("SELECT capacity, held FROM peer_tier WHERE id = 1 FOR UPDATE")
-        assert row["held"] < row["capacity"]
-        await conn.execute("UPDATE peer_tier SET held = held + 1 WHERE id = 1")
-        await conn.execute(
-            "INSERT INTO peer_hold (tier, quantity, expires_at) VALUES (1, 1, now() + interval '10 minutes')"
+        tier = await conn.fetchrow(
+            "SELECT capacity, held FROM tier_pools WHERE event = $1 AND number = 1 FOR UPDATE", event
         )
+        venue = await conn.fetchrow(
+            "SELECT capacity, held FROM venue_pools WHERE event = $1 FOR UPDATE", event
+        )
+        assert tier["held"] < tier["capacity"] and venue["held"] < venue["capacity"]
+        await conn.execute("UPDATE tier_pools SET held = held + 1 WHERE event = $1 AND number = 1", event)
+        await conn.execute("UPDATE venue_pools SET held = held + 1 WHERE event = $1", event)
+        await conn.execute(_INSERT.format("SELECT", "$1", ""), event)
 
 
-async def _single_update(conn: Any) -> None:
+async def _single_update(conn: Any, event: int) -> None:
     made = await conn.fetchval(
-        """WITH taken AS (UPDATE peer_tier SET held = held + 1 WHERE id = 1 AND held < capacity RETURNING id)
-           INSERT INTO peer_hold (tier, quantity, expires_at)
-           SELECT id, 1, now() + interval '10 minutes' FROM taken RETURNING id"""
+        """WITH tier AS (UPDATE tier_pools SET held = held + 1
+                         WHERE event = $1 AND number = 1 AND held < capacity RETURNING event),
+                venue AS (UPDATE venue_pools SET held = held + 1
+                          WHERE event = (SELECT event FROM tier) AND held < capacity RETURNING event)
+        """
+        + _INSERT.format("SELECT", "event", "FROM venue RETURNING id"),
+        event,
     )
     assert made is not None
 
 
-async def _peer(pool: Pool, work: Callable[[Any], Awaitable[None]]) -> float:
-    """Purchases a second with every connection busy."""
+async def _peer(
+    pool: Pool, work: Callable[[Any, int], Awaitable[None]], event: int, connections: int
+) -> float:
+    """Purchases a second with so many connections busy; more clients than that would only queue before them."""
 
     async def busy(conn: Any) -> int:
-        done, until = 0, time.perf_counter() + PEER_SECONDS
+        done, until = 0, time.perf_counter() + SECONDS
         while time.perf_counter() < until:
-            await work(conn)
+            await work(conn, event)
             done += 1
         return done
 
@@ -104,28 +109,33 @@ async def _peer(pool: Pool, work: Callable[[Any], Awaitable[None]]) -> float:
 
     started = time.perf_counter()
     async with trio.open_nursery() as nursery:
-        for _ in range(PEER_CONNECTIONS):
+        for _ in range(connections):
             nursery.start_soon(one)
     return sum(counts) / (time.perf_counter() - started)
 
 
-async def _engine(shard: Shard, event: int, tiers: int) -> tuple[float, float]:
-    """(durable holds a second, median seconds a buyer waits) with BUYERS asking again and again."""
-    until = time.perf_counter() + ENGINE_SECONDS
+async def _best(pool: Pool, work: Callable[[Any, int], Awaitable[None]], event: int) -> int:
+    """The connection count at which a peer is fastest."""
+    rates = {count: await _peer(pool, work, event, count) for count in PEER_CONNECTIONS}
+    return max(rates, key=lambda count: rates[count])
+
+
+async def _engine(shard: Shard, event: int, clients: int) -> tuple[float, float]:
+    """(durable holds a second, median seconds a buyer waits) with so many buyers asking again and again."""
+    until = time.perf_counter() + SECONDS
     waits: list[float] = []
 
-    async def buyer(number: int) -> None:
-        lines = ((f"tier_{number % tiers}", 1),)
+    async def buyer() -> None:
         while time.perf_counter() < until:
             asked = time.perf_counter()
-            outcome = await shard.ask(Reserve(event=event, hold=random_id(), lines=lines))
+            outcome = await shard.ask(Reserve(event=event, hold=random_id(), lines=(("tier_0", 1),)))
             assert outcome.ok, outcome
             waits.append(time.perf_counter() - asked)
 
     started = time.perf_counter()
     async with trio.open_nursery() as nursery:
-        for number in range(BUYERS):
-            nursery.start_soon(buyer, number)
+        for _ in range(clients):
+            nursery.start_soon(buyer)
     return len(waits) / (time.perf_counter() - started), statistics.median(waits)
 
 
@@ -150,23 +160,29 @@ def _rss() -> int:
 
 
 async def _throughput(pool: Pool, client: Any, journal: RedisJournal) -> dict[str, list[float]]:
-    figures: dict[str, list[float]] = {"engine": [], "row_lock": [], "single_update": [], "wait_ms": []}
+    names = ["row_lock", "single_update"] + [f"{kind}_{n}" for n in CLIENTS for kind in ("engine", "wait_ms")]
+    figures: dict[str, list[float]] = {name: [] for name in names}
+    best: dict[str, int] = {}
     for _ in range(ROUNDS):
         event = await pool.run(_make_event)
 
-        async def measure(shard: Shard, event: int = event) -> tuple[float, float]:
+        async def measure(shard: Shard, event: int = event) -> None:
             changes = {"name": "GA", "price": 2500, "capacity": 1_000_000_000}
             assert (await shard.ask(PutTier(event=event, id="tier_0", changes=changes))).ok
-            return await _engine(shard, event, 1)
+            for clients in CLIENTS:
+                gc.collect()
+                rate, wait = await _engine(shard, event, clients)
+                figures[f"engine_{clients}"].append(rate)
+                figures[f"wait_ms_{clients}"].append(wait * 1000)
 
-        gc.collect()
-        rate, wait = await _with_shard(pool, journal, measure)
-        figures["engine"].append(rate)
-        figures["wait_ms"].append(wait * 1000)
+        await _with_shard(pool, journal, measure)
+        for name, work in (("row_lock", _row_lock), ("single_update", _single_update)):
+            if name not in best:
+                best[name] = await _best(pool, work, event)
+            figures[name].append(await _peer(pool, work, event, best[name]))
         await pool.run(_forget)
         await call(client.flushall)
-        figures["row_lock"].append(await _peer(pool, _row_lock))
-        figures["single_update"].append(await _peer(pool, _single_update))
+    figures |= {f"{name}_connections": [float(count)] for name, count in best.items()}
     return figures
 
 
@@ -190,9 +206,7 @@ async def _memory_and_recovery(pool: Pool, client: Any, journal: RedisJournal) -
 
         async def some(count: int) -> None:
             for _ in range(count):
-                await shard.ask(
-                    Reserve(event=event, hold=random_id(), lines=(("tier_0", 1),), key=random_id(), body=1)
-                )
+                await shard.ask(Reserve(event=event, hold=random_id(), lines=(("tier_0", 1),)))
 
         async with trio.open_nursery() as nursery:
             for _ in range(500):
@@ -220,7 +234,7 @@ async def _memory_and_recovery(pool: Pool, client: Any, journal: RedisJournal) -
 
 
 async def _main(url: str, redis_url: str) -> dict[str, Any]:
-    async with open_bridge(), open_pool(url, PEER_CONNECTIONS) as pool:
+    async with open_bridge(), open_pool(url, max(PEER_CONNECTIONS)) as pool:
         client = redis.asyncio.Redis.from_url(redis_url)
         try:
             journal = RedisJournal(client)
@@ -230,18 +244,21 @@ async def _main(url: str, redis_url: str) -> dict[str, Any]:
         finally:
             await call(client.aclose)
     medians = {name: statistics.median(values) for name, values in figures.items()}
+    peers = ("row_lock", "single_update")
     return {
-        "holds_per_second": {name: round(medians[name]) for name in ("engine", "row_lock", "single_update")},
-        "engine_to_row_lock": round(medians["engine"] / medians["row_lock"], 1),
-        "engine_to_single_update": round(medians["engine"] / medians["single_update"], 1),
-        "median_wait_ms": round(medians["wait_ms"], 1),
+        "holds_per_second": {name: round(medians[name]) for name in peers}
+        | {f"engine, {clients} clients": round(medians[f"engine_{clients}"]) for clients in CLIENTS},
+        "peers_best_connections": {name: int(medians[f"{name}_connections"]) for name in peers},
+        "engine_at_128_to": {name: round(medians["engine_128"] / medians[name], 1) for name in peers},
+        "engine_at_1024_to": {name: round(medians["engine_1024"] / medians[name], 1) for name in peers},
+        "median_wait_ms": {str(clients): round(medians[f"wait_ms_{clients}"], 1) for clients in CLIENTS},
         "bytes_per_hold": round(more["bytes_per_hold"]),
         "recovery_100k_seconds": {
             "redis": round(more["recovery_redis_s"], 2),
             "postgres": round(more["recovery_postgres_s"], 2),
         },
         "rounds": ROUNDS,
-        "buyers": BUYERS,
+        "cpus": os.cpu_count(),
         "python": platform.python_version(),
     }
 
@@ -256,24 +273,13 @@ def main() -> None:
         try:
             postgres.start()
             valkey.start()
-            asyncio.run(_prepare(postgres.url(OWNER)))
+            asyncio.run(migrations.migrate(postgres.url(OWNER)))
             # As the owner, who may empty tables between rounds.
             print(json.dumps(trio.run(_main, postgres.url(OWNER), valkey.url), indent=2))
         finally:
             valkey.child.stop()
             postgres.child.stop()
             folder.close()
-
-
-async def _prepare(url: str) -> None:
-    import asyncpg
-
-    await migrations.migrate(url)
-    conn = await asyncpg.connect(url)
-    try:
-        await _make_peers(conn)
-    finally:
-        await conn.close()
 
 
 if __name__ == "__main__":

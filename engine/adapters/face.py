@@ -44,7 +44,7 @@ class Health:
         self,
         ready: Callable[[], Awaitable[str | None]],
         degraded: Callable[[], Awaitable[list[str]]],
-        metrics: Callable[[], bytes],
+        metrics: Callable[[], Awaitable[bytes]],
     ) -> None:
         self.ready, self.degraded, self.metrics = ready, degraded, metrics
 
@@ -59,6 +59,8 @@ def make_app(name: str, health: Health, trusted_proxies: int, **options: Any) ->
     @app.before_request
     async def _begin() -> None:
         g.request_id = http.new_request_id()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
         g.address = client_address(
             request.remote_addr or "unknown", request.headers.getlist("X-Forwarded-For"), trusted_proxies
         )
@@ -87,7 +89,7 @@ def make_app(name: str, health: Health, trusted_proxies: int, **options: Any) ->
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(health.metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(await health.metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return app
 

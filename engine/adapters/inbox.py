@@ -56,3 +56,12 @@ async def retry(conn: Any, notice: str) -> None:
                retry_at = clock_timestamp() + least(power(2, attempts), 300) * interval '1 second' WHERE id = $1""",
         notice,
     )
+
+
+async def lag_seconds(conn: Any) -> float:
+    """Age of the oldest notice that is not applied; 0 when there is none."""
+    found: float = await conn.fetchval(
+        """SELECT coalesce(extract(epoch FROM clock_timestamp() - min(received_at)), 0)::float8
+           FROM inbox WHERE processed_at IS NULL"""
+    )
+    return found

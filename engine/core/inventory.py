@@ -77,6 +77,7 @@ class Inventory:
         self._finished: deque[int] = deque()
         self._wheel: dict[int, list[Hold]] = {}
         self._due: list[int] = []
+        self._expiry = (-1, 0)
 
     # --- catalog ------------------------------------------------------------------------------------------
 
@@ -129,6 +130,12 @@ class Inventory:
     def expired(self, hold: Hold, now: int) -> bool:
         return now >= hold.expires
 
+    def expiry(self, now: int) -> int:
+        """When a hold made now expires. All holds of a turn share the number, and so its memory."""
+        if self._expiry[0] != now:
+            self._expiry = (now, now + self.facts.hold_seconds * limits.SECOND)
+        return self._expiry[1]
+
     def next_due(self) -> int | None:
         """When the earliest bucket of the wheel is due."""
         return self._due[0] if self._due else None
@@ -161,6 +168,7 @@ class Inventory:
                 self.venue.comped += len(change.tickets)
         elif isinstance(change, EventChanged):
             self.facts = change.facts
+            self._expiry = (-1, 0)
             self.venue.capacity = change.capacity
             self.priced.clear()
         elif isinstance(change, TierPut):

@@ -60,7 +60,7 @@ def reserve(inventory: Inventory, command: Reserve, now: int) -> Decision:
         command.hold,
         basket,
         now,
-        now + facts.hold_seconds * limits.SECOND,
+        inventory.expiry(now),
         HoldState.HELD,
         command.key,
         command.body,
