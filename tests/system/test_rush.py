@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from urllib.parse import urlsplit
 
 import trio
@@ -10,7 +11,16 @@ import trio
 from tests.system.conftest import Product
 
 
+def _allow_sockets(count: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (min(count, hard) if hard != resource.RLIM_INFINITY else count, hard)
+        )
+
+
 async def test_two_thousand_at_once_for_a_hundred(product: Product) -> None:
+    _allow_sockets(4096)
     event = product.make_event(capacity=100, tiers=(100,))
     lane = urlsplit(product.run["lane_url"])
     body = json.dumps({"lines": [{"tier": product.tiers(event)[0], "quantity": 1}]})
