@@ -149,14 +149,17 @@ def routes(context: Context) -> Blueprint:
         check_origin()
         _, document = await read_document()
         key = idempotency_key()
-        asked = http.convert(document, CheckoutAsked)
-        email, name = _check_email(asked.email), _check_name(asked.name, "name")
-        attendees: list[str | None] = [
-            _check_name(one.name, f"attendees[{at}].name") for at, one in enumerate(asked.attendees or [])
-        ]
         who = caller(context)
 
         async def act() -> idempotency.Kept:
+            refusal = await orders.refuse_checkout(context, hold_id)
+            if refusal is not None:
+                raise refuse(refusal)
+            asked = http.convert(document, CheckoutAsked)
+            email, name = _check_email(asked.email), _check_name(asked.name, "name")
+            attendees: list[str | None] = [
+                _check_name(one.name, f"attendees[{at}].name") for at, one in enumerate(asked.attendees or [])
+            ]
             outcome = await orders.place_order(context, hold_id, email, name, attendees, who)
             if not outcome.ok:
                 raise refuse(outcome)

@@ -17,7 +17,7 @@ from engine import queries
 from engine.actions import orders as placing
 from engine.actions import payments, reservations
 from engine.actions.context import Caller
-from engine.adapters.face import CSP, check_origin
+from engine.adapters.face import CSP, check_origin, say_problem
 from engine.adapters.http import ANSWERS, Problem, refuse
 from engine.adapters.money_words import words as money_words
 from engine.bootstrap import Engine
@@ -58,6 +58,13 @@ def routes(engine: Engine) -> Blueprint:
         if found is None:
             raise refuse(Outcome(Code.UNKNOWN_EVENT))
         return found
+
+    @blueprint.errorhandler(Problem)
+    async def say(problem: Problem) -> Response:
+        """A page for people; programs get the problem itself."""
+        if "text/html" not in request.headers.get("Accept", ""):
+            return await say_problem(problem)
+        return await page("problem.html", problem.status, problem=problem)
 
     @blueprint.get("/")
     async def home() -> Response:

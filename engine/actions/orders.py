@@ -23,6 +23,7 @@ from engine.core import ids, limits
 from engine.core.model import Checkout, Hold, HoldState, Look
 from engine.core.order import NUMBER_LETTERS, insert_records, ticket_drafts
 from engine.core.outcomes import Code, Outcome
+from engine.core.reserving import refuse_hold
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,9 @@ async def place_order(
     hold: Hold = looked.value
     if hold.order is not None and hold.state in (HoldState.IN_CHECKOUT, HoldState.SOLD):
         return await _again(context, hold)
-    refusal = await _guard(context, inventory.facts.organizer, email, caller)
+    refusal = refuse_hold(hold, context.now()) or await _guard(
+        context, inventory.facts.organizer, email, caller
+    )
     if refusal is not None:
         return refusal
     order_id = ids.spell("ord", event, random_id())
@@ -65,6 +68,19 @@ async def place_order(
     if not outcome.ok:
         return outcome
     return await _with_payment(context, outcome.value, outcome.replayed)
+
+
+async def refuse_checkout(context: Context, hold_id: str) -> Outcome | None:
+    """Why a hold cannot be checked out any more, before anything else is looked at; None if it can."""
+    found = context.inventory_of("hold", hold_id)
+    if found is None:
+        return Outcome(Code.UNKNOWN_HOLD)
+    looked = await context.directory.ask(Look(event=found[0].facts.number, hold=found[1]))
+    if not looked.ok:
+        return looked
+    refusal = refuse_hold(looked.value, context.now())
+    # A paid hold answers with its order, like one in checkout.
+    return None if refusal is not None and refusal.code is Code.ALREADY_PAID else refusal
 
 
 async def _guard(context: Context, organizer: str, email: str, caller: Caller) -> Outcome | None:

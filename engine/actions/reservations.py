@@ -69,9 +69,14 @@ async def _guard(
 
 
 async def limit_holds(context: Context, caller: Caller) -> Outcome | None:
-    """The limits of holds and checkouts: the address' first, then session's and fingerprint's."""
+    """The limits of holds and checkouts: session's and fingerprint's first, then the address'."""
     if not context.limiter.enabled:
         return None
+    for subject in (caller.session, caller.fingerprint):
+        if subject is not None:
+            seconds = await context.limiter.wait(limits.HOLDS_BY_BUYER, subject)
+            if seconds:
+                return Outcome(Code.RATE_LIMITED, detail={"retry_after": math.ceil(seconds)})
     crowded = await context.limiter.wait(limits.HOLDS_BY_ADDRESS, limits.network_of(caller.address))
     if crowded and (
         caller.solved is None
@@ -79,11 +84,6 @@ async def limit_holds(context: Context, caller: Caller) -> Outcome | None:
     ):
         puzzle = challenge.make(context.secrets.challenge_key, context.now() // SECOND)
         return Outcome(Code.CHALLENGE_REQUIRED, detail={"challenge": puzzle})
-    for subject in (caller.session, caller.fingerprint):
-        if subject is not None:
-            seconds = await context.limiter.wait(limits.HOLDS_BY_BUYER, subject)
-            if seconds:
-                return Outcome(Code.RATE_LIMITED, detail={"retry_after": math.ceil(seconds)})
     return None
 
 

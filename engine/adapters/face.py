@@ -72,7 +72,7 @@ def make_app(name: str, health: Health, trusted_proxies: int, **options: Any) ->
             response.headers.setdefault(header, value)
         return response
 
-    app.register_error_handler(Problem, _say_problem)
+    app.register_error_handler(Problem, say_problem)
     app.register_error_handler(HTTPException, _say_http)
     app.register_error_handler(Exception, _say_failure)
 
@@ -94,7 +94,8 @@ def make_app(name: str, health: Health, trusted_proxies: int, **options: Any) ->
     return app
 
 
-async def _say_problem(problem: Problem) -> Response:
+async def say_problem(problem: Problem) -> Response:
+    """application/problem+json, with this request's id."""
     request_id = getattr(g, "request_id", None) or http.new_request_id()
     response = Response(problem.body(request_id), status=problem.status)
     for header, value in problem.headers.items():
@@ -108,7 +109,7 @@ async def _say_problem(problem: Problem) -> Response:
 async def _say_http(error: HTTPException) -> Response:
     status = error.code or 500
     if isinstance(error, RequestEntityTooLarge):
-        return await _say_problem(http.too_large())
+        return await say_problem(http.too_large())
     if status == 404:
         problem = Problem(404, "not_found", "There is nothing at this address.")
     elif status == 405:
@@ -119,7 +120,7 @@ async def _say_http(error: HTTPException) -> Response:
         problem = Problem(
             status if status >= 400 else 500, "bad_request", "The request cannot be understood."
         )
-    response = await _say_problem(problem)
+    response = await say_problem(problem)
     allow = getattr(error, "valid_methods", None)
     if allow:
         response.headers["Allow"] = ", ".join(sorted(allow))
@@ -133,7 +134,7 @@ async def _say_failure(error: Exception) -> Response:
         path=request.url_rule and request.url_rule.rule,
         exc_info=error,
     )
-    return await _say_problem(
+    return await say_problem(
         Problem(503, "unavailable", "Something failed on our side; try again.", retry_after=1)
     )
 

@@ -243,3 +243,22 @@ def test_a_time_that_no_calendar_carries_is_refused(product: Product, instant: s
     for field in ("starts_at", "on_sale_at", "doors_at"):
         assert product.admin("PATCH", f"/api/events/{event}", {field: instant}).status_code == 422
     assert product.hold(event).status_code == 201
+
+
+def test_a_checkout_says_first_what_is_wrong_with_the_hold(product: Product) -> None:
+    event = product.make_event()
+    hold = product.hold(event).json()["id"]
+    assert product.web("DELETE", f"/api/holds/{hold}").status_code == 204
+    wrong = product.web("POST", f"/api/holds/{hold}/checkout", {"nonsense": 1})
+    assert (wrong.status_code, wrong.json()["code"]) == (409, "released")
+    unknown = product.web("POST", "/api/holds/hold_x/checkout", {"nonsense": 1})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_hold")
+    live = product.hold(event).json()["id"]
+    assert product.web("POST", f"/api/holds/{live}/checkout", {"nonsense": 1}).status_code == 422
+
+
+def test_people_get_pages_and_programs_problems(product: Product) -> None:
+    program = product.web("GET", "/orders/ord_unknown")
+    assert program.status_code == 404 and program.headers["content-type"] == "application/problem+json"
+    person = product.web("GET", "/orders/ord_unknown", Accept="text/html")
+    assert person.status_code == 404 and person.headers["content-type"].startswith("text/html")
