@@ -10,12 +10,15 @@ import unicodedata
 from typing import Any
 
 import msgspec
+import structlog
 import trio
 
 from engine.adapters import records
 from engine.adapters.bridge import Pool
 from engine.adapters.times import rfc3339_or_none
 from engine.core.model import Record
+
+log = structlog.get_logger(__name__)
 
 _REFRESH_SECONDS = 5.0
 
@@ -38,8 +41,9 @@ class Blocks:
             await trio.sleep(_REFRESH_SECONDS)
             try:
                 await self.refresh()
-            except OSError:
-                continue
+            except Exception as error:
+                # Whatever keeps us from reading them, those we know stay in force.
+                log.warning("blocks.unreadable", reason=repr(error))
 
     async def refresh(self) -> None:
         """Read all blocks in force."""

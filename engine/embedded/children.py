@@ -108,7 +108,10 @@ class Child:
                 pause = _PAUSE_SECONDS
             await trio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-            self.start()
+            try:
+                self.start()
+            except (OSError, ChildFailed) as error:
+                log.error("child.not_started", child=self.name, reason=str(error))
 
 
 def python_module(module: str) -> list[str]:

@@ -104,6 +104,8 @@ class Journaler:
                 else:
                     await self.journal.append(shard, epoch, seq, data)
                 self.healthy = True
-            except ConnectionError:
+            except Exception as error:
+                # It is never the truth: whatever is wrong with it, selling goes on without.
+                log.warning("journal.failed", shard=shard, reason=repr(error))
                 self.healthy = False
                 self._break(shard)
