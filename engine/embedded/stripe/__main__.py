@@ -23,6 +23,8 @@ async def _run(server: LocalStripe, listener: socket.socket, port_file: Path | N
     port = listener.getsockname()[1]
     server.base_url = f"http://127.0.0.1:{port}"
     await server.open()
+    # From here on a connection waits for us instead of being refused: only then may the port be told.
+    listener.listen(1024)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

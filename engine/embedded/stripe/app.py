@@ -47,6 +47,7 @@ class LocalStripe:
         self.app = Quart("local_stripe")
         self.app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
         self._busy: set[str] = set()
+        self._running: set[asyncio.Future[Response]] = set()
         self._routes()
 
     async def open(self) -> None:
@@ -101,7 +102,11 @@ class LocalStripe:
         async def api(_path: str) -> Response:
             if request.method == "OPTIONS":
                 return _with_headers(Response(b"", status=204), _CORS)
-            return await self._api()
+            # As at Stripe, a caller who hangs up does not undo what was begun.
+            task = asyncio.ensure_future(self._api())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            return await asyncio.shield(task)
 
         @app.route("/_local/3ds/<intent>/<token>", methods=["GET", "POST"])
         async def authenticate(intent: str, token: str) -> Any:
@@ -265,16 +270,13 @@ class LocalStripe:
 
     async def _note(self, params: Params, key: str | None, status: int) -> None:
         """What was asked, without cards, keys and secrets."""
-        shown = {name: value for name, value in params.items() if name not in ("key", "client_secret")}
-        if "payment_method_data" in shown:
-            shown["payment_method_data"] = "…"
         await self.pool.execute(
             """INSERT INTO requests (at, method, path, params, idempotency_key, status)
                VALUES ($1, $2, $3, $4, $5, $6)""",
             time.time(),
             request.method,
             request.path,
-            shown,
+            forms.shown(params),
             key,
             status,
         )

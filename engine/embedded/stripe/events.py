@@ -80,7 +80,9 @@ class Deliverer:
                 except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                     await asyncio.sleep(1)
                 try:
-                    await asyncio.wait_for(self.came.wait(), _LOOK_SECONDS)
+                    # Not wait_for: on Python 3.11 it swallows a cancellation that meets the event, and we never stop.
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await self.came.wait()
                 except TimeoutError:
                     pass
                 self.came.clear()

@@ -21,6 +21,7 @@ _NONE: dict[str, Any] = {
     },
     "balance_transaction_delay_ms": 500,
 }
+_MAY_BE_NULL = "rate_limit_per_s"
 
 
 class Faults:
@@ -69,10 +70,10 @@ class Faults:
                 raise bad_parameter(f"no such knob: {name[:40]}", name)
             if isinstance(target[name], dict):
                 self._merge(target[name], value)
-            elif value is None or isinstance(value, int | float | bool):
+            elif (value is None and name == _MAY_BE_NULL) or (isinstance(value, int | float) and value >= 0):
                 target[name] = value
             else:
-                raise bad_parameter(f"a number or true or false: {name}", name)
+                raise bad_parameter(f"a number from 0 or true or false: {name}", name)
 
     def check_rate(self) -> None:
         """Raises StripeError 429 beyond the limit of this second."""

@@ -14,6 +14,9 @@ Params = dict[str, Any]
 _FIELDS_MAX = 1000
 _DEPTH_MAX = 8
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+_CARD_NUMBER = re.compile(r"[0-9](?:[ -]?[0-9]){11,18}")
+_SECRET = frozenset({"key", "client_secret"})
+_CARD = frozenset({"card", "payment_method_data", "source"})
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _METADATA_KEYS_MAX = 50
 _METADATA_KEY_CHARS = 40
@@ -52,6 +55,23 @@ def _put(target: Params, path: list[str], value: str) -> None:
         if not isinstance(inner, dict):
             raise bad_parameter(f"Invalid object: {head}", head)
         _put(inner, rest, value)
+
+
+def shown(params: Params) -> Params:
+    """What may be kept of parameters: no keys, no client secrets, no cards, nor what looks like a card's number."""
+    return {
+        name: "…" if name in _CARD else _shown_value(value)
+        for name, value in params.items()
+        if name not in _SECRET
+    }
+
+
+def _shown_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return shown(value)
+    if isinstance(value, list):
+        return [_shown_value(one) for one in value]
+    return _CARD_NUMBER.sub("…", value)
 
 
 def allow(params: Params, names: Collection[str]) -> None:

@@ -88,7 +88,8 @@ async def create(work: Work, params: Params) -> Answer:
             },
             "canceled_at": None,
             "cancellation_reason": None,
-            "capture_method": params.get("capture_method", "automatic_async"),
+            "capture_method": forms.choice(params, "capture_method", ("automatic", "automatic_async"))
+            or "automatic_async",
             "client_secret": f"{intent_id}_secret_{store.random_text()}",
             "confirmation_method": "automatic",
             "created": int(time.time()),
