@@ -24,7 +24,10 @@ from engine.core import limits
 from engine.core.outcomes import Code
 from ledger.money import AMOUNT_MAX, CURRENCIES, quantum
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+# Something to read in it, on one line.
+Name = Annotated[
+    str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*\Z")
+]
 Words = Annotated[str, Meta(max_length=20_000)]
 Capacity = Annotated[int, Meta(ge=1, le=limits.CAPACITY_MAX)]
 NotNegative = Annotated[int, Meta(ge=0, le=limits.CAPACITY_MAX)]

@@ -33,6 +33,7 @@ _CONNECTIONS = 20_000
 _CONNECTIONS_BY_ADDRESS = 256
 _HEADER_BYTES = 32 * 1024
 _PATH = re.compile(rb"/api/events/([A-Za-z0-9_-]{1,100})/holds")
+_METHOD = re.compile(rb"[A-Z]{1,20} /")
 _SESSION = re.compile(r"(?:^|;\s*)(?:__Host-)?fm_buyer=([A-Za-z0-9_-]{22})(?:;|$)")
 _REASONS = {200: "OK", 201: "Created"} | http._TITLES
 
@@ -150,10 +151,10 @@ class _Connection:
                 return None
             try:
                 self._parser.feed_data(data)
-            except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-                problem = Problem(400, "bad_request", "The request cannot be understood.")
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+                problem = _misunderstood(error, data)
                 request_id = http.new_request_id()
-                await self._send(400, problem.body(request_id), problem.headers, request_id, False)
+                await self._send(problem.status, problem.body(request_id), problem.headers, request_id, False)
                 return None
             if self._headers.get("expect") == ["100-continue"] and not self._ready:
                 await self._stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -178,9 +179,7 @@ class _Connection:
         if match is None:
             raise Problem(404, "not_found", "The lane makes holds: POST /api/events/{id}/holds.")
         if method != "POST":
-            raise Problem(
-                405, "method_not_allowed", "The lane takes POST only; everything else is on the web app."
-            )
+            raise _wrong_method()
         return await self._reserve(match[1].decode(), headers, body)
 
     async def _reserve(
@@ -227,6 +226,17 @@ class _Connection:
             self._lane.context.now() // SECOND,
         )
         return Caller(address, scope, session, fingerprint, agent, solved)
+
+
+def _wrong_method() -> Problem:
+    return Problem(405, "method_not_allowed", "The lane takes POST only; everything else is on the web app.")
+
+
+def _misunderstood(error: Exception, data: bytes) -> Problem:
+    """A method nobody knows is still a method; anything else is not HTTP."""
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and _METHOD.match(data):
+        return _wrong_method()
+    return Problem(400, "bad_request", "The request cannot be understood.")
 
 
 def _check_origin(headers: dict[str, list[str]]) -> None:

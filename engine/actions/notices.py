@@ -207,7 +207,12 @@ async def _note_charge(conn: Any, notice: str, charge: dict[str, Any]) -> None:
     }
     payment = charge.get("payment_intent")
     if isinstance(payment, str) and charge.get("status") == "succeeded":
-        await conn.execute("UPDATE orders SET charge_facts = $2 WHERE payment_intent = $1", payment, kept)
+        await conn.execute(
+            "UPDATE orders SET charge_facts = $2, charge = coalesce(charge, $3) WHERE payment_intent = $1",
+            payment,
+            kept,
+            charge.get("id"),
+        )
     await inbox.applied(conn, notice, "noted")
 
 

@@ -37,6 +37,9 @@ _HEADERS = {
 }
 
 
+_BODY_SECONDS = 1.0
+
+
 class Health:
     """What /readyz asks: every check returns None or what is wrong; `degraded` names what is missing but not needed."""
 
@@ -55,6 +58,7 @@ def make_app(name: str, health: Health, trusted_proxies: int, **options: Any) ->
     app.config["MAX_CONTENT_LENGTH"] = limits.BODY_BYTES
     app.config["BODY_TIMEOUT"] = 30
     app.config["RESPONSE_TIMEOUT"] = None
+    app.asgi_app = _finish_replies(app.asgi_app)  # type: ignore[method-assign]
 
     @app.before_request
     async def _begin() -> None:
@@ -64,12 +68,16 @@ def make_app(name: str, health: Health, trusted_proxies: int, **options: Any) ->
         g.address = client_address(
             request.remote_addr or "unknown", request.headers.getlist("X-Forwarded-For"), trusted_proxies
         )
+        _refuse_nul()
 
     @app.after_request
     async def _finish(response: Response) -> Response:
         response.headers["X-Request-Id"] = getattr(g, "request_id", None) or http.new_request_id()
         for header, value in _HEADERS.items():
             response.headers.setdefault(header, value)
+        if not await _body_came():
+            # The rest of the body is on its way and nobody is going to read it.
+            response.headers["Connection"] = "close"
         return response
 
     app.register_error_handler(Problem, say_problem)
@@ -94,15 +102,54 @@ def make_app(name: str, health: Health, trusted_proxies: int, **options: Any) ->
     return app
 
 
+async def _body_came() -> bool:
+    """Whether the request's body is here whole, waiting a little for it.
+
+    Why: a server closes a connection on which its reply overtook the body, and the client may not have heard it.
+    """
+    if not request.content_length and "Transfer-Encoding" not in request.headers:
+        return True
+    with trio.move_on_after(_BODY_SECONDS):
+        try:
+            await request.body
+        except RequestEntityTooLarge:
+            return False
+        return True
+    return False
+
+
+def _refuse_nul() -> None:
+    """No name of ours holds a NUL, and Postgres cannot even be asked for one. Raises Problem 404, 422."""
+    if "\0" in request.path:
+        raise Problem(404, "not_found", "There is nothing at this address.")
+    if any("\0" in text for pair in request.args.items(multi=True) for text in pair):
+        raise Problem(422, "invalid_request", "A parameter of the address holds a NUL; leave it out.")
+
+
+def _finish_replies(inner: Any) -> Any:
+    """An ASGI app whose last words cannot be cut off.
+
+    Why: within the last `send` hypercorn tells the app that the request is over; quart-trio then cancels everything of
+    the request, that same `send` included, and the connection is neither closed nor made ready for its next request.
+    """
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        async def whole(message: Any) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body")
+            with trio.CancelScope(shield=last):
+                await send(message)
+
+        await inner(scope, receive, whole)
+
+    return outer
+
+
 async def say_problem(problem: Problem) -> Response:
     """application/problem+json, with this request's id."""
     request_id = getattr(g, "request_id", None) or http.new_request_id()
     response = Response(problem.body(request_id), status=problem.status)
     for header, value in problem.headers.items():
         response.headers[header] = value
-    if problem.status == 413:
-        # The rest of the body is on its way and nobody is going to read it.
-        response.headers["Connection"] = "close"
     return response
 
 

@@ -96,6 +96,7 @@ _TITLES = {
     503: "Service Unavailable",
 }
 
+_CHARSET = re.compile(r"""(?:^|;)\s*charset\s*=\s*"?([^";\s]*)""", re.IGNORECASE)
 _VISIBLE_ASCII = re.compile(rf"[\x21-\x7e]{{1,{limits.IDEMPOTENCY_KEY_CHARS}}}")
 
 
@@ -170,9 +171,11 @@ def check_idempotency_key(key: str | None) -> str | None:
 
 
 def check_media_type(content_type: str | None, expected: str = "application/json") -> None:
-    """Raises Problem 415."""
-    if (content_type or "").partition(";")[0].strip().lower() != expected:
-        raise Problem(415, "unsupported_media_type", f"Send the body as {expected}.")
+    """Raises Problem 415, also for a character set that is not UTF-8."""
+    kind, _, parameters = (content_type or "").partition(";")
+    charset = _CHARSET.search(parameters)
+    if kind.strip().lower() != expected or (charset and charset[1].lower() not in ("utf-8", "utf8")):
+        raise Problem(415, "unsupported_media_type", f"Send the body as {expected} in UTF-8.")
 
 
 def read_json(body: bytes) -> Any:

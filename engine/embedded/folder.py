@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import hmac
 import os
 import secrets
 import tempfile
@@ -24,12 +25,25 @@ class FolderTaken(Exception):
 
 
 class LocalSecrets(msgspec.Struct, frozen=True):
-    """Made at the first start, kept in `DIR/secret` (0600)."""
+    """Made at the first start, kept in `DIR/secret` (0600). The local Stripe's keys derive from it and lie nowhere."""
 
     secret_key: str
-    stripe_secret_key: str
-    stripe_publishable_key: str
-    stripe_webhook_secret: str
+
+    @property
+    def stripe_secret_key(self) -> str:
+        return "sk_test_" + self._derived("secret key")
+
+    @property
+    def stripe_publishable_key(self) -> str:
+        return "pk_test_" + self._derived("publishable key")
+
+    @property
+    def stripe_webhook_secret(self) -> str:
+        return "whsec_" + self._derived("webhook secret")
+
+    def _derived(self, purpose: str) -> str:
+        name = f"force-majeure local stripe {purpose}".encode()
+        return hmac.new(self.secret_key.encode(), name, hashlib.sha256).hexdigest()[:48]
 
 
 class DataFolder:
@@ -65,13 +79,7 @@ class DataFolder:
     def secrets(self) -> LocalSecrets:
         file = self.path / "secret"
         if not file.exists():
-            made = LocalSecrets(
-                secrets.token_hex(32),
-                "sk_test_" + secrets.token_hex(24),
-                "pk_test_" + secrets.token_hex(24),
-                "whsec_" + secrets.token_hex(24),
-            )
-            write_private(file, msgspec.json.encode(made))
+            write_private(file, msgspec.json.encode(LocalSecrets(secrets.token_hex(32))))
         return msgspec.json.decode(file.read_bytes(), type=LocalSecrets)
 
     def write_run_file(self, document: dict[str, Any]) -> None:

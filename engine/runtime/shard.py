@@ -20,7 +20,7 @@ from engine.core.inventory import Inventory
 from engine.core.model import Amend, Checkout, Command, Confirm, Look, Release, Reserve, Settle
 from engine.core.outcomes import Code, Outcome
 from engine.core.reserving import expire
-from engine.core.stores import BadData, Deposed, Reply, ShardStore
+from engine.core.stores import BadData, Deposed, Reply, ShardStore, StoreDown
 from engine.runtime.batch import Batch
 from engine.runtime.journaling import Journaler
 from engine.runtime.mailbox import Letter, Mailbox, Ring
@@ -151,12 +151,20 @@ class Shard:
                 pass
             except* Exception as errors:
                 # Storage failed, or we were wrong: then the memory that led here is not to be trusted either.
-                log.error("shard.rebuild", shard=self.number, exc_info=errors)
+                self._log_rebuild(errors)
                 self._drop()
                 await trio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             self.metrics.rebuilds += 1
         self._drop()
+
+    def _log_rebuild(self, errors: BaseExceptionGroup[Exception]) -> None:
+        """Storage that is away is said in a word, for it is said again and again; a mistake of ours with all we know."""
+        down, ours = errors.split(StoreDown)
+        if ours is None:
+            log.warning("shard.store_down", shard=self.number, reason=repr(down))
+        else:
+            log.error("shard.rebuild", shard=self.number, exc_info=ours)
 
     async def _recover(self) -> None:
         taken = await self._store.take(self.number, self._owner)
