@@ -52,6 +52,40 @@ def tax(country: str, currency: str) -> str:
     return _account(f"tax:payable:{_part(country)}", currency)
 
 
+def processing_fee(currency: str) -> str:
+    """What Stripe takes, its FX fee included."""
+    return _account("expense:processing_fee", currency)
+
+
+def bank(currency: str) -> str:
+    return _account("bank", currency)
+
+
+def in_transit(currency: str) -> str:
+    """Payouts requested, not executed."""
+    return _account("payout:in_transit", currency)
+
+
+def reserve(organizer: str, currency: str) -> str:
+    """An organizer's money held back."""
+    return _account(f"org:{_part(organizer)}:reserve", currency)
+
+
+def fx_position(currency: str) -> str:
+    """One side of every conversion; the other one stands in the other currency."""
+    return _account("fx:position", currency)
+
+
+def fx_gain_loss(currency: str) -> str:
+    """Realised by conversions at another rate than the booked one."""
+    return _account("fx:gain_loss", currency)
+
+
+def opening(currency: str) -> str:
+    """Against balances carried over."""
+    return _account("equity:opening", currency)
+
+
 def currency_of(account: str) -> str:
     """In upper case."""
     return account.rpartition(":")[2]

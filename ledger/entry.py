@@ -40,11 +40,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         for posting in self.postings:
             if type(posting.amount) is not int or posting.amount == 0:
                 raise ValueError(f"a posting is an integer other than zero, not {posting.amount!r}")
-            if (
-                ":payable:" in posting.account
-                and posting.account.startswith("org:")
-                and posting.section is None
-            ):
+            if posting.account.startswith("org:") and posting.section is None:
                 raise ValueError(f"a posting to {posting.account} needs its statement line")
             sums[accounts.currency_of(posting.account)] += posting.amount
         if len(self.postings) < 2:

@@ -26,11 +26,11 @@ async def insert_entries(conn: Any, entries: list[dict[str, Any]]) -> None:
                                                 effective_at, booked_at, description)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, timestamptz 'epoch' + $8 * interval '1 microsecond',
                            clock_timestamp(), $9)
-                   ON CONFLICT DO NOTHING RETURNING id),
+                   ON CONFLICT DO NOTHING RETURNING id, booked_at),
                p AS (
-                   INSERT INTO journal_postings (entry, line, account, currency, amount, event, section)
+                   INSERT INTO journal_postings (entry, line, account, currency, amount, event, section, booked_at)
                    SELECT e.id, n, v ->> 'account', right(v ->> 'account', 3), (v ->> 'amount')::bigint,
-                          v ->> 'event', v ->> 'section'
+                          v ->> 'event', v ->> 'section', e.booked_at
                    FROM e, jsonb_array_elements($10::jsonb) WITH ORDINALITY AS a (v, n))
                SELECT id FROM e""",
             entry["source_type"],

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from engine.actions.context import Context
-from engine.adapters import catalog
+from engine.adapters import catalog, rates, records
 from engine.adapters.secrets import hash_api_key, random_id
 from engine.adapters.times import rfc3339
+from engine.core import limits
 from engine.core.ids import shard_number
 from engine.core.model import ChangeEvent, PutPromo, PutTier, Record
 from engine.core.outcomes import Code, Outcome
@@ -90,12 +91,42 @@ async def move_event(context: Context, actor: Actor, event: Any, verb: str) -> O
         return Outcome(Code.CONFLICT, detail={"reason": f"the event is {event['state']}"})
     if verb == "publish" and not await context.pool.run(catalog.has_tier, event["number"]):
         return Outcome(Code.CONFLICT, detail={"reason": "add a tier before publishing"})
+    if verb == "publish" and (wrong := await _no_rate(context, event)) is not None:
+        return Outcome(Code.CONFLICT, detail={"reason": wrong})
     audit = audit_row(
         context, actor, f"event.{verb}", event["id"], {"state": event["state"]}, {"state": state}
     )
     return await context.directory.ask(
         ChangeEvent(event=event["number"], changes={"state": state}, records=(audit,))
     )
+
+
+async def _no_rate(context: Context, event: Any) -> str | None:
+    """Why an event cannot be sold in its currency: no fresh rate into the organizer's. Asked before anybody buys."""
+    organizer = await context.pool.run(catalog.organizer, event["organizer"])
+    source, target = event["currency"], organizer["payout_currency"]
+    if source == target:
+        return None
+    rate = await context.pool.run(rates.newest, source, target)
+    if rate is None or rate["age_seconds"] > limits.RATE_FRESH_SECONDS:
+        days = limits.RATE_FRESH_SECONDS // 86_400
+        return f"no rate from {source} to {target} of the last {days} days; the operator adds one at /api/fx_rates"
+    return None
+
+
+async def add_rate(
+    context: Context, actor: Actor, source: str, target: str, rate: str, name: str, at: int
+) -> Any:
+    """A rate of exchange, in force for purchases from `at` on."""
+
+    async def write(conn: Any) -> Any:
+        made = await rates.insert(conn, source, target, rate, name, at)
+        await records.write(
+            conn, [audit_row(context, actor, "fx_rate.add", f"{source}-{target}", None, made)]
+        )
+        return made
+
+    return await context.pool.transaction(write)
 
 
 async def put_tier(

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 import trio
 
-from engine.actions import payments
+from engine.actions import clearing, payments
 from engine.actions.context import Context
 from engine.adapters import orders, outbox, records, refunds
 from engine.adapters.stripe import StripeIndeterminate, StripeRefused, StripeUnavailable
@@ -22,7 +22,7 @@ from engine.core.outcomes import Code
 
 log = structlog.get_logger(__name__)
 
-KINDS = ["create_payment", "cancel_payment", "refund"]
+KINDS = ["create_payment", "cancel_payment", "refund", "clear"]
 _LOOK_SECONDS = 1.0
 _AT_ONCE = 16
 _UNTIL_ANSWERED_SECONDS = 2.0
@@ -138,7 +138,21 @@ async def _refund(context: Context, payload: dict[str, Any]) -> Again:
     return None
 
 
-_HANDLERS = {"create_payment": _create_payment, "cancel_payment": _cancel_payment, "refund": _refund}
+async def _clear(context: Context, payload: dict[str, Any]) -> Again:
+    """The second step of a payment in the books."""
+    try:
+        known = await clearing.clear(context, payload["payment"])
+    except (StripeUnavailable, StripeIndeterminate, StripeRefused) as error:
+        return str(error), None
+    return None if known else ("no balance transaction yet", None)
+
+
+_HANDLERS = {
+    "create_payment": _create_payment,
+    "cancel_payment": _cancel_payment,
+    "refund": _refund,
+    "clear": _clear,
+}
 
 
 async def reconcile(context: Context) -> None:

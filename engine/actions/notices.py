@@ -16,7 +16,7 @@ import trio
 
 from engine.actions import payments
 from engine.actions.context import Context
-from engine.adapters import inbox, orders, records, strict_json
+from engine.adapters import captures, inbox, orders, records, strict_json
 from engine.adapters.stripe import Payment
 from engine.adapters.times import rfc3339
 from engine.core import limits
@@ -152,6 +152,7 @@ async def apply(context: Context, notice: str, kind: str, subject: dict[str, Any
         return await _cancelled(context, notice, subject)
     if kind.startswith("charge.") and subject.get("object") == "charge":
         await context.pool.transaction(_note_charge, notice, subject)
+        context.outbox_came.now()
         return True
     if kind.startswith(_QUIET) and not kind.startswith("charge.dispute"):
         await context.pool.run(inbox.applied, notice, "nothing to do")
@@ -213,6 +214,7 @@ async def _note_charge(conn: Any, notice: str, charge: dict[str, Any]) -> None:
             kept,
             charge.get("id"),
         )
+        await captures.poke(conn, payment)
     await inbox.applied(conn, notice, "noted")
 
 

@@ -15,10 +15,10 @@ import structlog
 from engine.actions import payments
 from engine.actions.context import Caller, Context
 from engine.actions.reservations import limit_holds
-from engine.adapters import orders
+from engine.adapters import orders, rates
 from engine.adapters.blocks import normalise_email
 from engine.adapters.secrets import random_id
-from engine.adapters.times import rfc3339
+from engine.adapters.times import micros, rfc3339
 from engine.core import ids, limits
 from engine.core.model import Checkout, Hold, HoldState, Look
 from engine.core.order import NUMBER_LETTERS, insert_records, ticket_drafts
@@ -64,6 +64,8 @@ async def place_order(
         return refusal
     order_id = ids.spell("ord", event, random_id())
     checkout = await _command(context, event, hold, hold_id, order_id, email, name, attendees, caller)
+    if checkout is None:
+        return Outcome(Code.UNAVAILABLE)
     outcome = await context.directory.ask(checkout)
     if not outcome.ok:
         return outcome
@@ -112,8 +114,16 @@ async def _command(
     name: str,
     attendees: list[str | None],
     caller: Caller,
-) -> Checkout:
+) -> Checkout | None:
+    """None without the rate that publishing asks for."""
     terms = await context.pool.run(orders.event_terms, event)
+    rate = None
+    if terms["payout_currency"] != terms["currency"]:
+        rate = await context.pool.run(rates.newest, terms["currency"], terms["payout_currency"])
+        if rate is None:
+            log.error("rate.missing", source=terms["currency"], target=terms["payout_currency"])
+            return None
+        del rate["age_seconds"]
     quote = hold.basket.quote
     now = rfc3339(context.now())
     number = "".join(secrets.choice(NUMBER_LETTERS) for _ in range(_NUMBER_CHARS))
@@ -134,7 +144,8 @@ async def _command(
         "refunded": 0,
         "refund_policy": terms["refund_policy"],
         "fee": terms["fee"],
-        "purchase_rate": None,
+        "purchase_rate": rate,
+        "starts_at": rfc3339(micros(terms["starts_at"])),
         "signals": {
             "ip": caller.address,
             "user_agent": caller.user_agent[:400],

@@ -12,12 +12,13 @@ import msgspec
 import structlog
 import trio
 
+from engine.actions import clearing
 from engine.actions.context import Context
 from engine.adapters import orders, records
 from engine.adapters.secrets import random_id
 from engine.adapters.stripe import Payment, StripeIndeterminate, StripeRefused, StripeUnavailable
 from engine.adapters.times import micros, rfc3339
-from engine.core import ids
+from engine.core import ids, limits
 from engine.core.model import Confirm, Look, Record, Records, Settle
 from engine.core.order import mismatches, ticket_drafts
 from engine.core.outcomes import Code, Outcome
@@ -173,6 +174,7 @@ async def _confirm(context: Context, order: Any, payment: Payment, notice: str |
                 Record(
                     "journal", _sale(order, quote, payment, context.settings.platform_country, context.now())
                 ),
+                *captured(order, payment, "sale", context.now()),
                 Record("insert outbox", mail_row("paid", order["id"], now)),
                 *_applied(notice, now, "paid"),
             ),
@@ -192,6 +194,7 @@ def _hold_of(order: Any) -> tuple[int, int]:
 
 
 def _sale(order: Any, quote: Quote, payment: Payment, country: str, now: int) -> dict[str, Any]:
+    part = clearing.part_of(order, quote)
     entry = rules.sale(
         payment=payment.id,
         order=order["id"],
@@ -206,9 +209,35 @@ def _sale(order: Any, quote: Quote, payment: Payment, country: str, now: int) ->
         absorbed=quote.absorbed,
         absorbed_tax=quote.absorbed_tax,
         effective_at=now,
+        part=part,
     )
     assert entry is not None, "only orders with a total have a payment"
     return to_row(entry)
+
+
+def captured(order: Any, payment: Payment, kind: str, at: int) -> Records:
+    """A payment that Stripe took, and that its balance transaction is still to be booked."""
+    now = rfc3339(at)
+    row = {
+        "id": payment.id,
+        "order_id": order["id"],
+        "kind": kind,
+        "amount": payment.amount_received,
+        "currency": payment.currency,
+        "charge": payment.latest_charge,
+        "created_at": now,
+        "recharged": 0,
+    }
+    owed = {
+        "kind": "clear",
+        "key": f"clear:{payment.id}",
+        "shard": order["shard"],
+        "payload": {"payment": payment.id},
+        "run_at": rfc3339(at + int(clearing.FIRST_LOOK_SECONDS * limits.SECOND)),
+        "attempts": 0,
+        "created_at": now,
+    }
+    return Record("insert captures", row), Record("insert outbox", owed)
 
 
 def _applied(notice: str | None, now: str, result: str) -> Records:
@@ -235,6 +264,18 @@ def refund_records(order: Any, payment: Payment, kind: str, now: str, at: int) -
         "kind": kind,
         "status": "pending",
         "amount": payment.amount_received,
+        "face": payment.amount_received,
+        "fee": 0,
+        "tax": 0,
+        "absorbed": 0,
+        "absorbed_tax": 0,
+        "kept_fee": 0,
+        "basis": 0,
+        "payout_face": 0,
+        "payout_fees": 0,
+        "requested_by": "us",
+        "reason": "",
+        "tickets": [],
         "currency": payment.currency,
         "payment_intent": payment.id,
         "created_at": now,
@@ -248,7 +289,12 @@ def refund_records(order: Any, payment: Payment, kind: str, now: str, at: int) -
         "attempts": 0,
         "created_at": now,
     }
-    return Record("journal", to_row(entry)), Record("insert refunds", row), Record("insert outbox", owed)
+    return (
+        Record("journal", to_row(entry)),
+        *captured(order, payment, "unmatched", at),
+        Record("insert refunds", row),
+        Record("insert outbox", owed),
+    )
 
 
 async def _review(

@@ -39,6 +39,17 @@ async def read(conn: Any, event: Any) -> dict[str, Any]:
            WHERE t.event = $1 AND t.order_id IS NOT NULL GROUP BY i.id, i.number ORDER BY i.number""",
         event["number"],
     )
+    after = await conn.fetchrow(
+        """SELECT (SELECT coalesce(sum(c.recharged), 0) FROM captures c JOIN orders o ON o.id = c.order_id
+                   WHERE o.event = $1)::bigint AS processing,
+                  coalesce(sum(r.face), 0)::bigint AS refunded,
+                  coalesce(sum(r.absorbed + r.absorbed_tax), 0)::bigint AS fees
+           FROM refunds r JOIN orders o ON o.id = r.order_id
+           WHERE o.event = $1 AND r.kind NOT IN ('late', 'review') AND r.status <> 'refused'""",
+        event["number"],
+    )
+    fees = figures["fees"] - after["fees"]
+    net = figures["gross"] - figures["discounts"] - fees - after["refunded"] - after["processing"]
     currency = event["currency"]
 
     def money(amount: Any) -> dict[str, Any]:
@@ -53,10 +64,10 @@ async def read(conn: Any, event: Any) -> dict[str, Any]:
         "revenue": {
             "gross": money(figures["gross"]),
             "discounts": money(figures["discounts"]),
-            "refunded": money(0),
-            "platform_fees": money(figures["fees"]),
-            "processing_fees": money(0),
-            "net": money(figures["gross"] - figures["discounts"] - figures["fees"]),
+            "refunded": money(after["refunded"]),
+            "platform_fees": money(fees),
+            "processing_fees": money(after["processing"]),
+            "net": money(net),
         },
         "revenue_by_tier": [
             {

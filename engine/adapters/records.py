@@ -29,10 +29,11 @@ _TABLES = frozenset(
         "audit",
         "idempotency",
         "guests",
+        "captures",
     }
 )
 # A second task of the same kind about the same subject says nothing new; an outside effect is asked for once.
-_ONCE = frozenset({"operator_tasks", "outbox", "refunds"})
+_ONCE = frozenset({"operator_tasks", "outbox", "refunds", "captures"})
 
 
 async def write(conn: Any, records: Iterable[Record]) -> None:

@@ -38,3 +38,6 @@ MICROSECOND: Final = 1
 SECOND: Final = 1_000_000
 
 assert TURN_COMMANDS <= BATCH_COMMANDS <= MAILBOX_COMMANDS
+
+# A sale in another currency than the organizer is paid in needs a rate not older than this.
+RATE_FRESH_SECONDS = 4 * 86_400

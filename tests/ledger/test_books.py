@@ -229,16 +229,16 @@ async def test_postgres_refuses_an_unbalanced_entry_and_a_late_posting(
         try:
             made = """WITH e AS (INSERT INTO journal_entries (source_type, source_id, kind, lines, effective_at, booked_at, description)
                                  VALUES ('t', $1, 'k', 2, now(), now(), 'd') RETURNING id)
-                      INSERT INTO journal_postings (entry, line, account, currency, amount)
-                      SELECT id, n, a, 'EUR', v FROM e, (VALUES (1, 'a:EUR', 5), (2, 'b:EUR', $2::bigint)) AS p (n, a, v)"""
+                      INSERT INTO journal_postings (entry, line, account, currency, amount, booked_at)
+                      SELECT id, n, a, 'EUR', v, now() FROM e, (VALUES (1, 'a:EUR', 5), (2, 'b:EUR', $2::bigint)) AS p (n, a, v)"""
             await call(conn.execute, made, "good", -5)
             with pytest.raises(asyncpg.CheckViolationError):
                 await call(conn.execute, made, "bad", -4)
             with pytest.raises(asyncpg.CheckViolationError):
                 await call(
                     conn.execute,
-                    """INSERT INTO journal_postings (entry, line, account, currency, amount)
-                       SELECT id, n, 'c:EUR', 'EUR', v FROM journal_entries, (VALUES (3, 7), (4, -7)) AS p (n, v)
+                    """INSERT INTO journal_postings (entry, line, account, currency, amount, booked_at)
+                       SELECT id, n, 'c:EUR', 'EUR', v, now() FROM journal_entries, (VALUES (3, 7), (4, -7)) AS p (n, v)
                        WHERE source_id = 'good'""",
                 )
         finally:

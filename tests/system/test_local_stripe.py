@@ -53,7 +53,7 @@ def test_a_payment_its_charge_and_the_balance_that_comes_later(sdk: stripe.Strip
     assert charge.payment_method_details.card.last4 == "4242"
     found = until(lambda: sdk.v1.charges.retrieve(charge.id).balance_transaction)
     transaction = sdk.v1.balance_transactions.retrieve(str(found))
-    assert transaction.currency == "usd" and transaction.exchange_rate
+    assert transaction.currency == "eur" and transaction.exchange_rate is None
     assert transaction.net == transaction.amount - transaction.fee and transaction.source == charge.id
     expanded = sdk.v1.payment_intents.retrieve(intent.id, {"expand": ["latest_charge.balance_transaction"]})
     assert expanded.latest_charge.balance_transaction.id == found

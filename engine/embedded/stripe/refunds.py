@@ -123,7 +123,7 @@ async def run_job(work: Work, kind: str, subject: str) -> None:
 
 async def _transaction(work: Work, source: dict[str, Any], kind: str, sign: int, at_once: bool) -> str:
     """A balance transaction in the balance's currency; only charges cost a fee."""
-    currency = work.settings.currency
+    currency = work.settings.held_in(source["currency"])
     amount, rate = currencies.convert(source["amount"], source["currency"], currency)
     fee = currencies.fee(amount) if kind == "charge" else 0
     now = int(time.time())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 API_VERSION = "2026-10-28.endive"
 ACCOUNT = "acct_local"
+_CURRENCIES = "usd,eur,gbp,chf"
 
 
 class BadSettings(Exception):
@@ -15,14 +16,25 @@ class BadSettings(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`webhook_url` may be empty: then there are no deliveries. `currency` is what the balance is held in."""
+    """`webhook_url` may be empty: then there are no deliveries.
+
+    `currencies`: what balances are held in; a charge in another one is converted into the first.
+    """
 
     database_url: str
     secret_key: str
     publishable_key: str
     webhook_secret: str
     webhook_url: str
-    currency: str
+    currencies: tuple[str, ...]
+
+    @property
+    def currency(self) -> str:
+        return self.currencies[0]
+
+    def held_in(self, currency: str) -> str:
+        """Where money of a currency ends up."""
+        return currency if currency in self.currencies else self.currency
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -40,5 +52,5 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         publishable_key=needed("PUBLISHABLE_KEY", "pk_test_"),
         webhook_secret=needed("WEBHOOK_SECRET", "whsec_"),
         webhook_url=environ.get("LOCAL_STRIPE_WEBHOOK_URL", ""),
-        currency=environ.get("LOCAL_STRIPE_CURRENCY", "") or "usd",
+        currencies=tuple((environ.get("LOCAL_STRIPE_CURRENCY", "") or _CURRENCIES).split(",")),
     )
