@@ -22,6 +22,7 @@ class Permission(enum.Enum):
     OPERATE = "operate"
     CATALOG = "catalog"
     FIGURES = "figures"
+    REFUND = "refund"
 
 
 _OPERATOR_ONLY = frozenset({Permission.OPERATE})

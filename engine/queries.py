@@ -216,16 +216,20 @@ async def order_of(context: Context, row: Any) -> dict[str, Any]:
             }
             for ticket in tickets
         ],
-        "refunds": [
-            {
-                "id": refund["id"],
-                "kind": refund["kind"],
-                "status": refund["status"],
-                "amount": money(refund["amount"], refund["currency"]),
-                "created_at": rfc3339_or_none(refund["created_at"]),
-            }
-            for refund in paid_back
-        ],
+        "refunds": [refund(one) for one in paid_back],
+    }
+
+
+def refund(row: Any) -> dict[str, Any]:
+    """A refund as buyers and organizers see it."""
+    return {
+        "id": row["id"],
+        "kind": row["kind"],
+        "status": row["status"],
+        "amount": money(row["amount"], row["currency"]),
+        "kept_fee": money(row["kept_fee"], row["currency"]),
+        "tickets": list(row["tickets"]),
+        "created_at": rfc3339_or_none(row["created_at"]),
     }
 
 
@@ -271,6 +275,7 @@ async def order_document(context: Context, order_id: str) -> OrderDocument | Non
         buyer_name=row["name"],
         email=row["email"],
         paid_at=row["paid_at"],
+        refunded=row["refunded"],
         tickets=[
             TicketDocument(
                 id=ticket_row["id"],

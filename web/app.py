@@ -15,6 +15,7 @@ _BODIES = {
     "POST /api/events/<event_id>/holds": holds.HoldAsked,
     "PATCH /api/holds/<hold_id>": holds.AmendAsked,
     "POST /api/holds/<hold_id>/checkout": holds.CheckoutAsked,
+    "POST /api/orders/<order_id>/refunds": orders.RefundAsked,
 }
 
 

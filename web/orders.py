@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
 import trio
-from quart import Blueprint, Response
+from msgspec import Meta
+from quart import Blueprint, Response, request
 
 from engine import queries
+from engine.actions import idempotency, refunds
 from engine.actions.context import Context
-from engine.adapters import calendar, qr, ticket_pdf
+from engine.actions.reservations import limit_holds
+from engine.adapters import calendar, http, orders, qr, ticket_pdf
 from engine.adapters.documents import OrderDocument
-from engine.adapters.face import answer
-from engine.adapters.http import Problem
+from engine.adapters.face import answer, check_origin, idempotency_key, read_body, read_document
+from engine.adapters.http import Problem, refuse
+from engine.adapters.secrets import random_id
+from web.caller import caller
+from web.holds import mismatch, replay
 
 # Rendering is work for a thread, and there are two cores.
 _RENDERING = trio.CapacityLimiter(2)
+
+
+class RefundAsked(msgspec.Struct, forbid_unknown_fields=True):
+    tickets: Annotated[list[str], Meta(min_length=1, max_length=1000)] | None = None
 
 
 def routes(context: Context) -> Blueprint:
@@ -25,6 +38,41 @@ def routes(context: Context) -> Blueprint:
         if found is None:
             raise unknown_order()
         return answer(found)
+
+    @blueprint.post("/api/orders/<order_id>/refunds")
+    async def refund(order_id: str) -> Response:
+        check_origin()
+        key, who = idempotency_key(), caller(context)
+        if await limit_holds(context, who) is not None:
+            raise Problem(429, "rate_limited", "Too many requests; wait a little.", retry_after=1)
+        if await context.pool.run(orders.find, order_id) is None:
+            raise unknown_order()
+        document = (await read_document())[1] if await read_body() else {}
+        asked = http.convert(document, RefundAsked)
+        scope = f"{who.scope}\n{request.method} {request.path}"
+
+        async def act() -> idempotency.Kept:
+            wish = refunds.Wish(
+                order_id,
+                idempotency.new_id("ref", scope, key, random_id()),
+                "policy",
+                None if asked.tickets is None else tuple(asked.tickets),
+            )
+            try:
+                outcome = await refunds.request(context, wish, None)
+            except refunds.UnknownTickets as error:
+                raise http.invalid("tickets", "unknown", str(error)) from None
+            if not outcome.ok:
+                raise refuse(outcome)
+            return idempotency.Kept(201, msgspec.json.encode(queries.refund(outcome.value)))
+
+        try:
+            kept = await idempotency.once(
+                context, scope, key, msgspec.json.encode(document, order="sorted"), act
+            )
+        except idempotency.KeyMismatch:
+            raise mismatch() from None
+        return replay(kept)
 
     @blueprint.get("/orders/<order_id>/tickets.pdf")
     async def tickets_pdf(order_id: str) -> Response:

@@ -11,18 +11,17 @@ from typing import Any
 import structlog
 import trio
 
-from engine.actions import clearing, payments
+from engine.actions import clearing, payments, refunds
 from engine.actions.context import Context
-from engine.adapters import orders, outbox, records, refunds
+from engine.adapters import orders, outbox
 from engine.adapters.stripe import StripeIndeterminate, StripeRefused, StripeUnavailable
-from engine.adapters.times import micros, rfc3339
+from engine.adapters.times import micros
 from engine.core import ids, limits
-from engine.core.model import Look, Record
+from engine.core.model import Look
 from engine.core.outcomes import Code
 
 log = structlog.get_logger(__name__)
 
-KINDS = ["create_payment", "cancel_payment", "refund", "clear"]
 _LOOK_SECONDS = 1.0
 _AT_ONCE = 16
 _UNTIL_ANSWERED_SECONDS = 2.0
@@ -35,7 +34,7 @@ async def drain(context: Context) -> None:
     while True:
         try:
             rows = await context.pool.run(
-                outbox.claim, KINDS, list(context.directory.shards), limits.OUTBOX_BATCH
+                outbox.claim, list(_HANDLERS), list(context.directory.shards), limits.OUTBOX_BATCH
             )
         except Exception as error:
             log.warning("outbox.unreadable", reason=repr(error))
@@ -105,37 +104,21 @@ async def _hard_limit(context: Context, order: Any) -> int:
 
 
 async def _refund(context: Context, payload: dict[str, Any]) -> Again:
-    """A whole payment that buys nothing goes back, once."""
-    refund = await context.pool.run(refunds.find, payload["refund"])
-    if refund is None or refund["stripe_refund"] is not None:
-        return None
+    reason = await refunds.send(context, payload["refund"])
+    return None if reason is None else (reason, None)
+
+
+async def _settle_refund(context: Context, payload: dict[str, Any]) -> Again:
     try:
-        made = await context.stripe.refund(
-            refund["payment_intent"],
-            refund["amount"],
-            {"order_number": refund["number"], "event": refund["event_id"]},
-            f"{refund['kind']}-refund:{refund['payment_intent']}",
-        )
-    except (StripeUnavailable, StripeIndeterminate) as error:
+        known = await refunds.settle(context, payload["refund"])
+    except (StripeUnavailable, StripeIndeterminate, StripeRefused) as error:
         return str(error), None
-    except StripeRefused as error:
-        if error.code != "charge_already_refunded":
-            return f"refused: {error.code}", None
-        made = {"id": None, "status": "succeeded"}
-    now = rfc3339(context.now())
-    rows = [
-        Record("update refunds", {"id": refund["id"], "status": made["status"], "stripe_refund": made["id"]})
-    ]
-    if refund["kind"] == "late":
-        rows.append(
-            Record(
-                "update orders",
-                {"id": refund["order_id"], "status": "late_refunded", "refunded": refund["amount"]},
-            )
-        )
-        rows.append(Record("insert outbox", payments.mail_row("late_refunded", refund["order_id"], now)))
-    await context.pool.transaction(records.write, rows)
-    return None
+    return None if known else ("no balance transaction yet", None)
+
+
+async def _return_places(context: Context, payload: dict[str, Any]) -> Again:
+    reason = await refunds.return_places(context, payload["refund"])
+    return None if reason is None else (reason, 1.0)
 
 
 async def _clear(context: Context, payload: dict[str, Any]) -> Again:
@@ -152,6 +135,8 @@ _HANDLERS = {
     "cancel_payment": _cancel_payment,
     "refund": _refund,
     "clear": _clear,
+    "settle_refund": _settle_refund,
+    "return_places": _return_places,
 }
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import structlog
 import trio
 
-from engine.actions import payments
+from engine.actions import payments, refunds
 from engine.actions.context import Context
 from engine.adapters import captures, inbox, orders, records, strict_json
+from engine.adapters import refunds as adapters
 from engine.adapters.stripe import Payment
 from engine.adapters.times import rfc3339
 from engine.core import limits
@@ -154,6 +155,9 @@ async def apply(context: Context, notice: str, kind: str, subject: dict[str, Any
         await context.pool.transaction(_note_charge, notice, subject)
         context.outbox_came.now()
         return True
+    if subject.get("object") == "refund":
+        await _note_refund(context, notice, subject)
+        return True
     if kind.startswith(_QUIET) and not kind.startswith("charge.dispute"):
         await context.pool.run(inbox.applied, notice, "nothing to do")
         return True
@@ -216,6 +220,15 @@ async def _note_charge(conn: Any, notice: str, charge: dict[str, Any]) -> None:
         )
         await captures.poke(conn, payment)
     await inbox.applied(conn, notice, "noted")
+
+
+async def _note_refund(context: Context, notice: str, subject: dict[str, Any]) -> None:
+    """Something happened to a refund: ask Stripe what, whatever order its notices come in. Raises what the port raises."""
+    ours = await context.pool.run(adapters.find_by_stripe, str(subject.get("id")))
+    if ours is not None and not await refunds.settle(context, ours):
+        # Its balance transaction, or its sale's, is not known yet: the outbox goes on asking.
+        log.info("refund.unsettled", refund=ours)
+    await context.pool.run(inbox.applied, notice, "noted" if ours else "nothing to do")
 
 
 async def _task(context: Context, notice: str, kind: str, why: str) -> bool:

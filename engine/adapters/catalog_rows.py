@@ -200,3 +200,14 @@ async def write_promo_uses(conn: Any, promos: list[tuple[int, int, int]]) -> Non
         [number for _, number, _ in promos],
         [used for _, _, used in promos],
     )
+
+
+async def write_withheld(conn: Any, withheld: list[tuple[int, int, int]]) -> None:
+    """Places withheld after a batch: of tiers, and of venues (tier 0)."""
+    for event, tier, places in withheld:
+        if tier:
+            await conn.execute(
+                "UPDATE tier_pools SET withheld = $3 WHERE event = $1 AND number = $2", event, tier, places
+            )
+        else:
+            await conn.execute("UPDATE venue_pools SET withheld = $2 WHERE event = $1", event, places)

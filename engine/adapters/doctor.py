@@ -26,7 +26,8 @@ _CHECKS = {
     "sold_without_ticket": """
         SELECT format('event %s tier %s: %s sold, %s tickets', p.event, p.number, p.sold, coalesce(t.n, 0)) AS detail
         FROM tier_pools p LEFT JOIN (
-            SELECT event, tier, count(*) AS n FROM tickets WHERE order_id IS NOT NULL AND status <> 'void'
+            SELECT event, tier, count(*) AS n FROM tickets WHERE order_id IS NOT NULL AND (status <> 'void' OR id IN (
+                SELECT unnest(tickets) FROM refunds WHERE places_returned_at IS NULL AND status <> 'failed'))
             GROUP BY event, tier) t ON t.event = p.event AND t.tier = p.number
         WHERE p.sold <> coalesce(t.n, 0)""",
     "paid_without_ticket": """

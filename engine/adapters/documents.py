@@ -49,6 +49,7 @@ class OrderDocument(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     paid_at: datetime | None
     tickets: list[TicketDocument]
+    refunded: int = 0
 
 
 def refund_words(document: OrderDocument) -> str:

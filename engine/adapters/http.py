@@ -71,6 +71,29 @@ ANSWERS: dict[Code, tuple[int, str, str]] = {
         "tier_in_use",
         "A tier with sold or held places cannot be deleted; hide it instead.",
     ),
+    Code.NOT_PAID: (409, "not_paid", "This order is not paid; there is nothing to give back."),
+    Code.DISPUTED: (
+        409,
+        "disputed",
+        "The buyer's bank is deciding about this payment; it cannot be refunded.",
+    ),
+    Code.REFUND_IN_PROGRESS: (
+        409,
+        "refund_in_progress",
+        "A refund of this order is on its way; ask again when it is done.",
+    ),
+    Code.ALREADY_REFUNDED: (409, "already_refunded", "This is refunded already; see the order's refunds."),
+    Code.CHECKED_IN: (409, "checked_in", "A ticket that was used at the door is not refunded."),
+    Code.REFUND_NOT_ALLOWED: (
+        409,
+        "refund_not_allowed",
+        "The refund policy of this order does not allow it at this time; ask the organizer.",
+    ),
+    Code.EXCEEDS_REFUNDABLE: (
+        409,
+        "exceeds_refundable",
+        "More than is left of this order; `refundable` says how much that is.",
+    ),
     Code.CONFLICT: (409, "conflict", "The object is not in a state that allows this."),
     Code.PAYMENT_UNAVAILABLE: (
         503,

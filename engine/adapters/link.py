@@ -34,6 +34,7 @@ from engine.core.model import (
     PutTier,
     Release,
     Reserve,
+    ReturnPlaces,
     Settle,
 )
 from engine.core.outcomes import Code, Outcome
@@ -41,7 +42,18 @@ from engine.core.outcomes import Code, Outcome
 log = structlog.get_logger(__name__)
 
 _AnyCommand = (
-    Amend | ChangeEvent | Checkout | Comp | Confirm | Look | PutPromo | PutTier | Release | Reserve | Settle
+    Amend
+    | ChangeEvent
+    | Checkout
+    | Comp
+    | Confirm
+    | Look
+    | PutPromo
+    | PutTier
+    | Release
+    | Reserve
+    | ReturnPlaces
+    | Settle
 )
 
 

@@ -20,11 +20,13 @@ class MailWords(NamedTuple):
 
 
 def write(document: OrderDocument, kind: str) -> MailWords:
-    """The words of a kind: `paid` or `late_refunded`. Raises ValueError for any other."""
+    """The words of a kind: `paid`, `refunded` or `late_refunded`. Raises ValueError for any other."""
     if kind == "paid":
         return _paid(document)
     if kind == "late_refunded":
         return _late_refunded(document)
+    if kind == "refunded":
+        return _refunded(document)
     raise ValueError(f"there is no mail of kind {kind!r}")
 
 
@@ -49,6 +51,30 @@ def _paid(document: OrderDocument) -> MailWords:
             refund_words(document),
             "Whoever shows a code first is admitted, so keep this mail to yourself.",
         ],
+    )
+
+
+def _refunded(document: OrderDocument) -> MailWords:
+    back = money_words.words(document.refunded, document.currency)
+    left = len(document.tickets)
+    return _assemble(
+        document,
+        subject=f"Your refund: {document.event_name}",
+        opening=f"Of your order {document.number}, {back} in all are on their way back to the card or account you "
+        "paid with; banks take five to ten days to show it. "
+        + (
+            f"You keep {left} valid ticket{'' if left == 1 else 's'}."
+            if left
+            else "Its tickets are no longer valid."
+        ),
+        facts=[
+            ("Event", document.event_name),
+            ("Starts", when(document.starts_at, document.timezone)),
+            ("Money back", back),
+            ("Order", document.number),
+        ],
+        link="Your order, and how the refund stands",
+        closing=[],
     )
 
 

@@ -73,7 +73,15 @@ class PostgresShardStore:
     async def write(self, rows: BatchRows) -> None:
         try:
             # Reservations alone are one statement, and one statement is one transaction.
-            if rows.records or rows.baskets or rows.tickets or rows.catalog or rows.overdue or rows.promos:
+            if (
+                rows.records
+                or rows.baskets
+                or rows.tickets
+                or rows.catalog
+                or rows.overdue
+                or rows.promos
+                or rows.withheld
+            ):
                 await self._pool.transaction(_write_all, rows)
             else:
                 await self._pool.run(_write_fenced, rows)
@@ -215,6 +223,9 @@ async def _write_all(conn: Any, rows: BatchRows) -> None:
         await conn.execute("SELECT FROM shard_owner WHERE shard = $1 FOR UPDATE", rows.shard)
         await catalog_rows.write(conn, rows.catalog)
     await _write_fenced(conn, rows)
+    if rows.withheld:
+        # After the counts: a place that is still sold cannot be withheld as well.
+        await catalog_rows.write_withheld(conn, rows.withheld)
     if rows.baskets:
         await catalog_rows.write_baskets(conn, rows.baskets)
     if rows.promos:

@@ -142,6 +142,13 @@ class StripePort:
         )
         return {"id": made.id, "status": made.status}
 
+    async def refund_document(self, refund: str) -> dict[str, Any]:
+        """A refund with its balance transactions, as Stripe renders it."""
+        params: Any = {"expand": ["balance_transaction", "failure_balance_transaction"]}
+        found = await self._call("refunds", self._client.v1.refunds.retrieve_async, refund, params)
+        result: dict[str, Any] = found.to_dict()
+        return result
+
     async def charge(self, charge: str) -> dict[str, Any]:
         """A charge with its balance transaction, as Stripe renders it."""
         params: Any = {"expand": ["balance_transaction"]}

@@ -18,6 +18,7 @@ from engine.core.model import (
     Records,
     Release,
     Reserve,
+    ReturnPlaces,
     Settle,
 )
 from engine.core.outcomes import Code, Outcome
@@ -45,6 +46,8 @@ def decide(inventory: Inventory, command: Command, now: int) -> Decision:
         return *reserving.amend(inventory, command, now), _NO_RECORDS
     if isinstance(command, Settle):
         return paying.settle(inventory, command, now)
+    if isinstance(command, ReturnPlaces):
+        return paying.return_places(inventory, command)
     if isinstance(command, ChangeEvent):
         return catalog.change_event(inventory, command)
     if isinstance(command, PutTier):

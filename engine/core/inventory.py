@@ -24,6 +24,7 @@ from engine.core.model import (
     HoldMade,
     HoldMoved,
     HoldState,
+    PlacesReturned,
     PromoFacts,
     PromoPut,
     TicketsMade,
@@ -72,6 +73,8 @@ class Inventory:
         self.priced: dict[tuple[tuple[tuple[str, int], ...], str | None], Basket] = {}
         self.last_basket = 0
         self.new_baskets: list[Basket] = []
+        # Refunds whose places came back since we loaded: the storage knows the others.
+        self.returned: set[str] = set()
         # False once a hold may exist in storage that is not in memory: then unknown ids and keys are looked up.
         self.complete = True
         self._finished: deque[int] = deque()
@@ -173,6 +176,8 @@ class Inventory:
             self.priced.clear()
         elif isinstance(change, TierPut):
             self._tier_put(change)
+        elif isinstance(change, PlacesReturned):
+            self._returned(change)
         elif isinstance(change, PromoPut):
             old = self.promos.get(change.facts.number)
             self.add_promo(change.facts, old.used if old else 0)
@@ -197,6 +202,14 @@ class Inventory:
         self._count(hold, 1)
         if was in LIVE and change.after not in LIVE:
             self._finish(hold)
+
+    def _returned(self, change: PlacesReturned) -> None:
+        self.returned.add(change.refund)
+        for number, count in change.places:
+            for pool in (self.tiers[number].pool, self.venue):
+                pool.sold -= count
+                if not change.resell:
+                    pool.withheld += count
 
     def _tier_put(self, change: TierPut) -> None:
         tier = self.tiers.get(change.facts.number)

@@ -185,6 +185,15 @@ class Comp(Command):
     records: Records
 
 
+class ReturnPlaces(Command):
+    """Places of refunded tickets back to their tiers: `places` are (tier number, count). Once for each `refund`."""
+
+    refund: str
+    places: tuple[tuple[int, int], ...]
+    resell: bool
+    records: Records = ()
+
+
 class ChangeEvent(Command):
     """New figures of the event: fields of `EventFacts` by name, and `capacity`."""
 
@@ -251,4 +260,12 @@ class PromoPut(msgspec.Struct, gc=False):
     facts: PromoFacts
 
 
-Change = HoldMade | HoldMoved | HoldAmended | TicketsMade | EventChanged | TierPut | PromoPut
+class PlacesReturned(msgspec.Struct, gc=False):
+    """Sold places free again, or withheld."""
+
+    refund: str
+    places: tuple[tuple[int, int], ...]
+    resell: bool
+
+
+Change = HoldMade | HoldMoved | HoldAmended | TicketsMade | EventChanged | TierPut | PromoPut | PlacesReturned

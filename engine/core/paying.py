@@ -14,7 +14,9 @@ from engine.core.model import (
     Hold,
     HoldMoved,
     HoldState,
+    PlacesReturned,
     Records,
+    ReturnPlaces,
     Settle,
     TicketsMade,
 )
@@ -79,6 +81,14 @@ def _free_again(inventory: Inventory, hold: Hold) -> bool:
         quantity <= inventory.tiers[number].pool.available and not inventory.tiers[number].facts.deleted
         for number, quantity in hold.basket.lines
     )
+
+
+def return_places(inventory: Inventory, command: ReturnPlaces) -> Decision:
+    """Refunded places free again, or withheld where the organizer wants that. A repeat changes nothing."""
+    if command.refund in inventory.returned:
+        return Outcome(Code.OK, command.refund, replayed=True), (), ()
+    change = PlacesReturned(command.refund, command.places, command.resell)
+    return Outcome(Code.OK, command.refund), (change,), command.records
 
 
 def settle(inventory: Inventory, command: Settle, now: int) -> Decision:

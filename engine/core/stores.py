@@ -79,6 +79,7 @@ class BatchRows(msgspec.Struct, gc=False):
     catalog: list[tuple[int, EventChanged | TierPut | PromoPut]]
     overdue: list[tuple[int, str]]  # event, order: cancel its payment
     records: list[Record]
+    withheld: list[tuple[int, int, int]] = []  # event, tier (0: venue), places
 
 
 class ShardStore(Protocol):

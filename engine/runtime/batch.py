@@ -17,10 +17,12 @@ from engine.core.model import (
     HoldMade,
     HoldMoved,
     HoldState,
+    PlacesReturned,
     Record,
     TicketsMade,
 )
 from engine.core.outcomes import Outcome
+from engine.core.pool import Pool
 from engine.core.stores import BatchRows, HoldRow, PoolRow, Reply, row_of
 
 
@@ -36,6 +38,7 @@ class Batch:
         self._tickets: list[tuple[int, TicketsMade]] = []
         self._catalog: list = []
         self._overdue: list[tuple[int, str]] = []
+        self._withheld: set[tuple[int, int]] = set()
         self._records: list[Record] = []
 
     @property
@@ -69,6 +72,11 @@ class Batch:
             self._tickets.append((event, change))
             if change.comp:
                 self._tiers.update((event, ticket.tier) for ticket in change.tickets)
+        elif isinstance(change, PlacesReturned):
+            touched = [(event, number) for number, _ in change.places]
+            self._tiers.update(touched)
+            if not change.resell:
+                self._withheld.update([*touched, (event, 0)])
         else:
             self._catalog.append((event, change))
 
@@ -109,7 +117,12 @@ class Batch:
             catalog=self._catalog,
             overdue=self._overdue,
             records=self._records,
+            withheld=[(e, t, self._pool(e, t).withheld) for e, t in sorted(self._withheld)],
         )
+
+    def _pool(self, event: int, tier: int) -> Pool:
+        inventory = self._inventories[event]
+        return inventory.tiers[tier].pool if tier else inventory.venue
 
 
 def live_rows(inventories: dict[int, Inventory]) -> list[HoldRow]:

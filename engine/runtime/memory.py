@@ -174,6 +174,13 @@ class MemoryShardStore:
                 event.tiers[pool.tier] = (facts, capacity, withheld, pool)
             else:
                 event.venue = pool
+        for number, tier, places in rows.withheld:
+            event = self.events[number]
+            if tier:
+                facts, capacity, _, row = event.tiers[tier]
+                event.tiers[tier] = (facts, capacity, places, row)
+            else:
+                event.withheld = places
         for number, promo, used in rows.promos:
             facts_, _used = self.events[number].promos[promo]
             assert facts_.max_uses is None or used <= facts_.max_uses
