@@ -23,6 +23,7 @@ class Permission(enum.Enum):
     CATALOG = "catalog"
     FIGURES = "figures"
     REFUND = "refund"
+    SETTLE = "settle"
 
 
 _OPERATOR_ONLY = frozenset({Permission.OPERATE})

@@ -25,10 +25,12 @@ from admin.shapes import (
     read_micros,
 )
 from engine import queries
+from engine.actions import cancellations
 from engine.actions import catalog as actions
 from engine.actions.catalog import Actor
 from engine.actions.context import Context
 from engine.adapters import catalog, dashboard, http
+from engine.adapters.cancellations import progress
 from engine.adapters.face import answer, check_origin, page_size, read_body, read_document
 from engine.adapters.http import Problem, refuse
 from engine.adapters.times import micros, rfc3339
@@ -119,7 +121,10 @@ def routes(context: Context) -> Blueprint:
     async def shown(event_id: str) -> dict[str, Any]:
         row = await context.pool.run(catalog.find_event, event_id, None)
         tiers = await context.pool.run(catalog.tiers_of, row["number"])
-        return queries.admin_event(row, tiers, context.now())
+        document = queries.admin_event(row, tiers, context.now())
+        if row["state"] == "cancelled":
+            document["cancellation"] = await context.pool.run(progress, row["number"])
+        return document
 
     @blueprint.post("/api/events")
     async def create() -> Response:
@@ -177,7 +182,9 @@ def routes(context: Context) -> Blueprint:
             raise http.invalid("body", "invalid", "this call takes no body")
 
         async def act(new_id: Any) -> tuple[int, Any]:
-            outcome = await actions.move_event(context, actor, row, verb)
+            # Whoever paid gets it back; begun in the same commit.
+            follow_up = (cancellations.owed(row, context.now()),) if verb == "cancel" else ()
+            outcome = await actions.move_event(context, actor, row, verb, follow_up)
             if not outcome.ok:
                 raise refuse(outcome)
             context.shown.pop(event_id, None)

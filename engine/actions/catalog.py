@@ -84,8 +84,10 @@ _VERBS = {
 }
 
 
-async def move_event(context: Context, actor: Actor, event: Any, verb: str) -> Outcome:
-    """Publish, pause, resume, cancel. CONFLICT from a state that does not allow it, with what to do."""
+async def move_event(
+    context: Context, actor: Actor, event: Any, verb: str, follow_up: tuple[Record, ...] = ()
+) -> Outcome:
+    """`follow_up`: rows written with the decision. Publish, pause, resume, cancel. CONFLICT from a state that does not allow it, with what to do."""
     legal, state = _VERBS[verb]
     if event["state"] not in legal:
         return Outcome(Code.CONFLICT, detail={"reason": f"the event is {event['state']}"})
@@ -97,7 +99,7 @@ async def move_event(context: Context, actor: Actor, event: Any, verb: str) -> O
         context, actor, f"event.{verb}", event["id"], {"state": event["state"]}, {"state": state}
     )
     return await context.directory.ask(
-        ChangeEvent(event=event["number"], changes={"state": state}, records=(audit,))
+        ChangeEvent(event=event["number"], changes={"state": state}, records=(audit, *follow_up))
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 import trio
 
-from engine.actions import clearing, payments, refunds
+from engine.actions import cancellations, clearing, payments, refund_settling, refunds
 from engine.actions.context import Context
 from engine.adapters import orders, outbox
 from engine.adapters.stripe import StripeIndeterminate, StripeRefused, StripeUnavailable
@@ -110,7 +110,7 @@ async def _refund(context: Context, payload: dict[str, Any]) -> Again:
 
 async def _settle_refund(context: Context, payload: dict[str, Any]) -> Again:
     try:
-        known = await refunds.settle(context, payload["refund"])
+        known = await refund_settling.settle(context, payload["refund"])
     except (StripeUnavailable, StripeIndeterminate, StripeRefused) as error:
         return str(error), None
     return None if known else ("no balance transaction yet", None)
@@ -130,6 +130,11 @@ async def _clear(context: Context, payload: dict[str, Any]) -> Again:
     return None if known else ("no balance transaction yet", None)
 
 
+async def _cancel_event(context: Context, payload: dict[str, Any]) -> Again:
+    done = await cancellations.advance(context, payload["event"])
+    return None if done else ("orders are still to be refunded", 1.0)
+
+
 _HANDLERS = {
     "create_payment": _create_payment,
     "cancel_payment": _cancel_payment,
@@ -137,6 +142,7 @@ _HANDLERS = {
     "clear": _clear,
     "settle_refund": _settle_refund,
     "return_places": _return_places,
+    "cancel_event": _cancel_event,
 }
 
 

@@ -14,10 +14,9 @@ from typing import Any
 import structlog
 import trio
 
-from engine.actions import payments, refunds
+from engine.actions import payments, refund_settling
 from engine.actions.context import Context
-from engine.adapters import captures, inbox, orders, records, strict_json
-from engine.adapters import refunds as adapters
+from engine.adapters import captures, inbox, orders, records, refunds, strict_json
 from engine.adapters.stripe import Payment
 from engine.adapters.times import rfc3339
 from engine.core import limits
@@ -224,8 +223,8 @@ async def _note_charge(conn: Any, notice: str, charge: dict[str, Any]) -> None:
 
 async def _note_refund(context: Context, notice: str, subject: dict[str, Any]) -> None:
     """Something happened to a refund: ask Stripe what, whatever order its notices come in. Raises what the port raises."""
-    ours = await context.pool.run(adapters.find_by_stripe, str(subject.get("id")))
-    if ours is not None and not await refunds.settle(context, ours):
+    ours = await context.pool.run(refunds.find_by_stripe, str(subject.get("id")))
+    if ours is not None and not await refund_settling.settle(context, ours):
         # Its balance transaction, or its sale's, is not known yet: the outbox goes on asking.
         log.info("refund.unsettled", refund=ours)
     await context.pool.run(inbox.applied, notice, "noted" if ours else "nothing to do")

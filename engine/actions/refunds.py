@@ -16,7 +16,7 @@ import trio
 from engine.actions import clearing, payments
 from engine.actions.catalog import Actor, audit_row
 from engine.actions.context import Context
-from engine.adapters import captures, refunds
+from engine.adapters import refunds
 from engine.adapters.stripe import StripeIndeterminate, StripeRefused, StripeUnavailable
 from engine.adapters.times import instant, rfc3339
 from engine.core import limits, refund_policy, refunding
@@ -26,10 +26,8 @@ from engine.core.pricing import Quote
 from engine.core.refunding import Asked, PaidTicket, Parts, Past
 from ledger import rules
 from ledger.entry import Entry, Posting, mirror, to_row
-from ledger.fx import share
 from ledger.money import quantum
 from ledger.rules import OrganizerPart, RefundFigures
-from ledger.rules.refund import settled_share
 
 log = structlog.get_logger(__name__)
 
@@ -60,14 +58,20 @@ async def request(context: Context, wish: Wish, actor: Actor | None) -> Outcome:
 
     Raises UnknownTickets. Cancellation before the commit leaves nothing, after it the worker goes on.
     """
-    outcome = await context.pool.transaction(_decide, context, wish, actor)
+    outcome = await decide(context, wish, actor)
     if not outcome.ok or outcome.replayed:
         return outcome
-    context.outbox_came.now()
     if outcome.value["amount"]:
         with trio.move_on_after(_STRIPE_SECONDS):
             await send(context, wish.refund)
     return Outcome(Code.OK, await context.pool.run(refunds.find, wish.refund))
+
+
+async def decide(context: Context, wish: Wish, actor: Actor | None) -> Outcome:
+    """As `request`, and Stripe is left to the outbox."""
+    outcome: Outcome = await context.pool.transaction(_decide, context, wish, actor)
+    context.outbox_came.now()
+    return outcome
 
 
 async def _decide(conn: Any, context: Context, wish: Wish, actor: Actor | None) -> Outcome:
@@ -238,13 +242,13 @@ async def send(context: Context, refund_id: str) -> str | None:
             return None
         made = {"id": None, "status": "succeeded"}
     await context.pool.transaction(
-        refunds.taken, refund_id, made["id"], _word(made["status"]), _after(context, refund)
+        refunds.taken, refund_id, made["id"], word_of(made["status"]), _after(context, refund)
     )
     context.outbox_came.now()
     return None
 
 
-def _word(status: str) -> str:
+def word_of(status: str) -> str:
     """Stripe's state in ours."""
     return {"succeeded": "succeeded", "failed": "failed", "canceled": "failed"}.get(status, "pending")
 
@@ -271,7 +275,7 @@ async def _give_up(context: Context, refund: Any, code: str) -> None:
         entry = to_row(
             mirror(_entry(booked), "refund", refund["id"], context.now(), "Refund refused by Stripe")
         )
-    await context.pool.transaction(refunds.refused, refund, code, entry, _task(context, refund, code))
+    await context.pool.transaction(refunds.refused, refund, code, entry, failure_task(context, refund, code))
 
 
 def _entry(row: dict[str, Any]) -> Entry:
@@ -288,7 +292,7 @@ def _entry(row: dict[str, Any]) -> Entry:
     )
 
 
-def _task(context: Context, refund: Any, why: str) -> Record:
+def failure_task(context: Context, refund: Any, why: str) -> Record:
     row = {
         "kind": "refund_failed",
         "subject": refund["id"],
@@ -296,103 +300,6 @@ def _task(context: Context, refund: Any, why: str) -> Record:
         "created_at": rfc3339(context.now()),
     }
     return Record("insert operator_tasks", row)
-
-
-# --- settled --------------------------------------------------------------------------------------------------------
-
-
-async def settle(context: Context, refund_id: str) -> bool:
-    """Book what Stripe's balance says of a refund; False while it says nothing yet. Any number of times.
-
-    Raises what the Stripe port raises.
-    """
-    refund = await context.pool.run(refunds.find, refund_id)
-    if refund is None or refund["stripe_refund"] is None:
-        return True
-    found = await context.stripe.refund_document(refund["stripe_refund"])
-    txn, back = found.get("balance_transaction"), found.get("failure_balance_transaction")
-    failed = _word(found["status"]) == "failed"
-    if not isinstance(txn, dict):
-        return failed and txn is None and back is None
-    capture = await context.pool.run(captures.find, refund["payment_intent"])
-    if capture is None or capture["txn"] is None:
-        return False
-    lot_row = await context.pool.run(refunds.lot_of, refund["payment_intent"])
-    entries, lot = _settled(context, refund, capture, txn, lot_row)
-    if isinstance(back, dict):
-        entries.append(_failed(context, refund, back))
-    facts = {
-        "status": _word(found["status"]),
-        "txn": txn["id"],
-        "failure_txn": back["id"] if isinstance(back, dict) else None,
-        "failure": found.get("failure_reason"),
-        "task": _task(context, refund, found.get("failure_reason") or "failed") if failed else None,
-    }
-    await context.pool.transaction(refunds.settle, refund_id, facts, [to_row(one) for one in entries], lot)
-    return not failed or isinstance(back, dict)
-
-
-def _settled(
-    context: Context, refund: Any, capture: Any, txn: dict[str, Any], lot: Any
-) -> tuple[list[Entry], dict[str, Any] | None]:
-    currency = refund["currency"]
-    balance = clearing.read_balance(txn, currency, refund["amount"])
-    figures = RefundFigures(
-        refund["face"], refund["fee"], refund["tax"], refund["absorbed"], refund["absorbed_tax"]
-    )
-    payout = refund["payout_face"] - refund["payout_fees"]
-    booked: int | None = None
-    taken = None
-    if capture["kind"] == "unmatched":
-        figures, booked = RefundFigures(refund["amount"], 0, 0), capture["txn_amount"]
-    elif refund["payout_currency"] == balance.currency:
-        booked = payout
-    elif lot is not None:
-        cost = settled_share(balance, figures)
-        booked = (
-            cost
-            if balance.currency == currency
-            else share(lot["balance_left"], payout, lot["payout_left"], quantum(balance.currency))
-        )
-        taken = {
-            "capture": capture["id"],
-            "source": refund["id"],
-            "order_id": refund["order_id"],
-            "organizer": refund["organizer"],
-            "payout_currency": refund["payout_currency"],
-            "balance_currency": balance.currency,
-            "payout": payout,
-            "balance": booked,
-            "cost": cost,
-        }
-        if lot["payout_left"] < payout:
-            booked = None
-    entry = rules.refund_settled(
-        refund=refund["id"],
-        order=refund["order_id"],
-        event=refund["event_id"],
-        organizer=refund["organizer"],
-        country=context.settings.platform_country,
-        currency=currency,
-        figures=figures,
-        booked=booked,
-        balance=balance,
-        effective_at=context.now(),
-    )
-    return [entry], taken
-
-
-def _failed(context: Context, refund: Any, back: dict[str, Any]) -> Entry:
-    return rules.refund_failed(
-        refund=refund["id"],
-        order=refund["order_id"],
-        event=refund["event_id"],
-        organizer=refund["organizer"],
-        currency=refund["currency"],
-        amount=refund["amount"],
-        balance=clearing.read_balance(back, refund["currency"], refund["amount"]),
-        effective_at=context.now(),
-    )
 
 
 # --- places ---------------------------------------------------------------------------------------------------------

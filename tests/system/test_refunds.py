@@ -152,3 +152,44 @@ def test_an_unpaid_order_has_nothing_to_give_back(product: Product, event: str) 
     order = product.checkout(hold).json()["order"]["id"]
     assert back(product, order).json()["code"] == "not_paid"
     assert back(product, "ord_unknown").status_code == 404
+
+
+def test_a_cancelled_event_gives_everybody_their_money_back(product: Product, event: str) -> None:
+    paid = [buy(product, event, 1) for _ in range(3)]
+    assert back(product, paid[0]).status_code == 201
+    waiting = product.hold(event, 1).json()["id"]
+    unpaid = product.checkout(waiting).json()["order"]["id"]
+    assert product.admin("POST", f"/api/events/{event}/cancel").status_code == 200
+    for order in paid:
+        found = product.wait_for(order, "refunded")
+        assert found["refunded"] == found["total"]
+        assert len(settled(product, order)["refunds"]) == 1
+    assert product.wait_for(unpaid, "expired")["refunds"] == []
+    deadline = time.monotonic() + 20
+    while True:
+        progress = product.admin("GET", f"/api/events/{event}").json()["cancellation"]
+        if progress["left"] == 0 and progress["pending"] == 0:
+            break
+        assert time.monotonic() < deadline, progress
+        time.sleep(0.05)
+    assert (progress["orders"], progress["refunded"], progress["failed"]) == (3, 2, 0)
+    assert product.hold(event).json()["code"] in ("not_on_sale", "unknown_event")
+    wait_for_places(product, event, 10)
+
+
+def test_a_cancellation_goes_on_after_a_kill(own_product: Product) -> None:
+    own_product.start()
+    event = event_for(own_product, "eur", FEE)
+    paid = [buy(own_product, event, 1) for _ in range(4)]
+    assert own_product.admin("POST", f"/api/events/{event}/cancel").status_code == 200
+    own_product.kill()
+    own_product.start()
+    for order in paid:
+        found = own_product.wait_for(order, "refunded", seconds=90)
+        assert len(found["refunds"]) == 1
+    sums: dict[str, int] = {}
+    for one in own_product.admin("GET", "/api/ledger/trial_balance").json()["data"]:
+        sums[one["account"].rpartition(":")[2]] = (
+            sums.get(one["account"].rpartition(":")[2], 0) + one["balance"]
+        )
+    assert sums == {"EUR": 0}
