@@ -19,6 +19,7 @@ _BODIES = {
     "PATCH /api/tiers/<tier_id>": tiers.TierChange,
     "POST /api/events/<event_id>/promo_codes": promo_codes.PromoAsked,
     "POST /api/orders/<order_id>/refunds": orders.RefundAsked,
+    "POST /api/organizers/<organizer>/payouts": settlements.PayoutAsked,
     "POST /api/ledger/opening": settlements.OpeningAsked,
     "POST /api/fx_rates": rates.RateAsked,
     "POST /api/blocks": blocks.BlockAsked,

@@ -9,8 +9,8 @@ from msgspec import Meta
 from quart import Blueprint, Response
 
 from admin.auth import Permission, own, require, unknown
-from admin.shapes import Name, check_currency, once
-from engine.actions import settlements
+from admin.shapes import Name, check_amount, check_currency, once
+from engine.actions import payouts, settlements
 from engine.actions.catalog import Actor
 from engine.actions.context import Context
 from engine.adapters import catalog, http
@@ -24,6 +24,10 @@ class OpeningAsked(msgspec.Struct, forbid_unknown_fields=True):
     amount: Annotated[int, Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
     currency: str
     reason: Name
+
+
+class PayoutAsked(msgspec.Struct, forbid_unknown_fields=True):
+    amount: Annotated[int, Meta(ge=1, le=10**12)] | None = None
 
 
 _TYPES = {
@@ -84,6 +88,23 @@ def routes(context: Context) -> Blueprint:
             raise unknown("statement")
         form, content_type = _TYPES[suffix]
         return _file(getattr(papers, form), content_type)
+
+    @blueprint.post("/api/organizers/<organizer>/payouts")
+    async def payout(organizer: str) -> Response:
+        actor = await require(context, Permission.SETTLE)
+        row = await owned_organizer(actor, organizer)
+        document = (await read_document())[1] if await read_body() else {}
+        asked = http.convert(document, PayoutAsked)
+        if asked.amount is not None:
+            check_amount(asked.amount, row["payout_currency"], "amount")
+
+        async def act(new_id: Any) -> tuple[int, Any]:
+            outcome = await payouts.request(context, actor, row, asked.amount, new_id("po"))
+            if not outcome.ok:
+                raise refuse(outcome)
+            return 201, payouts.shown(outcome.value)
+
+        return await once(context, actor, document, act)
 
     @blueprint.post("/api/ledger/opening")
     async def opening() -> Response:

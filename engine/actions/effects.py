@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 import trio
 
-from engine.actions import cancellations, clearing, payments, refund_settling, refunds
+from engine.actions import cancellations, clearing, payments, payouts, refund_settling, refunds
 from engine.actions.context import Context
 from engine.adapters import orders, outbox
 from engine.adapters.stripe import StripeIndeterminate, StripeRefused, StripeUnavailable
@@ -130,6 +130,11 @@ async def _clear(context: Context, payload: dict[str, Any]) -> Again:
     return None if known else ("no balance transaction yet", None)
 
 
+async def _payout(context: Context, payload: dict[str, Any]) -> Again:
+    reason = await payouts.send(context, payload["payout"])
+    return None if reason is None else (reason, None)
+
+
 async def _cancel_event(context: Context, payload: dict[str, Any]) -> Again:
     done = await cancellations.advance(context, payload["event"])
     return None if done else ("orders are still to be refunded", 1.0)
@@ -143,6 +148,7 @@ _HANDLERS = {
     "settle_refund": _settle_refund,
     "return_places": _return_places,
     "cancel_event": _cancel_event,
+    "payout": _payout,
 }
 
 

@@ -364,6 +364,21 @@ async def abandon(context: Context, hold_id: str) -> Outcome:
     return Outcome(Code.PAYMENT_PROCESSING if state == "processing" else Code.PAYMENT_UNAVAILABLE)
 
 
+async def _cancel(context: Context, payment_id: str, number: str) -> Payment:
+    """The payment after asking for its end. A stored failure would answer its key for ever: then the next key."""
+    for generation in range(limits.STRIPE_KEYS):
+        key = f"cancel:{number}" + (f":{generation}" if generation else "")
+        try:
+            return await context.stripe.cancel_payment(payment_id, key)
+        except StripeRefused:
+            return await context.stripe.payment(payment_id)
+        except StripeIndeterminate:
+            payment = await context.stripe.payment(payment_id)
+            if payment.status in ("canceled", "succeeded"):
+                return payment
+    raise StripeUnavailable("Stripe keeps failing")
+
+
 async def cancel_at_stripe(context: Context, order: Any) -> str:
     """`canceled`, `succeeded` (and confirmed here), `processing`, or `unknown` while Stripe cannot say."""
     try:
@@ -376,10 +391,7 @@ async def cancel_at_stripe(context: Context, order: Any) -> str:
             payment_id = found.id
             sealed = context.secrets.seal((found.client_secret or "").encode())
             await context.pool.transaction(orders.note_payment, order["id"], payment_id, sealed)
-        try:
-            payment = await context.stripe.cancel_payment(payment_id, f"cancel:{order['number']}")
-        except (StripeRefused, StripeIndeterminate):
-            payment = await context.stripe.payment(payment_id)
+        payment = await _cancel(context, payment_id, order["number"])
     except (StripeUnavailable, StripeIndeterminate, StripeRefused) as error:
         log.warning("payment.cancel_unknown", order=order["number"], reason=str(error))
         return "unknown"

@@ -36,6 +36,13 @@ _CHECKS = {
     "unbalanced_entry": """
         SELECT format('journal entry %s does not balance in %s', entry, currency) AS detail
         FROM journal_postings GROUP BY entry, currency HAVING sum(amount) <> 0""",
+    "overdue_clearing": """
+        SELECT format('payment of order %s of %s has no balance transaction yet', o.number, c.created_at) AS detail
+        FROM captures c JOIN orders o ON o.id = c.order_id
+        WHERE c.txn IS NULL AND c.created_at < clock_timestamp() - interval '2 hours'""",
+    "overdue_payout": """
+        SELECT format('payout %s of %s is not executed', id, created_at) AS detail FROM payouts
+        WHERE status = 'requested' AND created_at < clock_timestamp() - interval '5 days'""",
     "stuck_outbox": """
         SELECT format('%s has failed %s times: %s', kind, attempts, coalesce(error, '')) AS detail FROM outbox
         WHERE done_at IS NULL AND attempts >= 10""",

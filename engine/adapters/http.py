@@ -94,6 +94,17 @@ ANSWERS: dict[Code, tuple[int, str, str]] = {
         "exceeds_refundable",
         "More than is left of this order; `refundable` says how much that is.",
     ),
+    Code.NEGATIVE_PAYABLE: (
+        409,
+        "negative_payable",
+        "The organizer owes more than they are owed; later sales or a payment must make up for it first.",
+    ),
+    Code.NOTHING_PAYABLE: (409, "nothing_payable", "Nothing can be paid out now."),
+    Code.EXCEEDS_PAYABLE: (
+        409,
+        "exceeds_payable",
+        "More than can be paid out; `payable` says how much that is.",
+    ),
     Code.CONFLICT: (409, "conflict", "The object is not in a state that allows this."),
     Code.PAYMENT_UNAVAILABLE: (
         503,

@@ -30,6 +30,7 @@ _TABLES = frozenset(
         "idempotency",
         "guests",
         "captures",
+        "payouts",
     }
 )
 # A second task of the same kind about the same subject says nothing new; an outside effect is asked for once.

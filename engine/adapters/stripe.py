@@ -149,6 +149,53 @@ class StripePort:
         result: dict[str, Any] = found.to_dict()
         return result
 
+    async def find_refund(self, payment_intent: str, ours: str) -> dict[str, Any] | None:
+        """`{"id", "status"}` of the refund that carries our id in its metadata."""
+        params: Any = {"payment_intent": payment_intent, "limit": 100}
+        page = await self._call("refunds", self._client.v1.refunds.list_async, params)
+        for found in page.data:
+            if (found.to_dict().get("metadata") or {}).get("refund") == ours:
+                return {"id": found.id, "status": found.status}
+        return None
+
+    async def create_account(self, email: str, country: str, organizer: str, key: str) -> str:
+        """The id of a connected account for an organizer."""
+        params: Any = {
+            "type": "express",
+            "country": country,
+            "email": email,
+            "capabilities": {"transfers": {"requested": True}},
+            "metadata": {"organizer": organizer},
+        }
+        made = await self._call(
+            "accounts", self._client.v1.accounts.create_async, params, {"idempotency_key": key}
+        )
+        return str(made.id)
+
+    async def create_transfer(
+        self, amount: int, currency: str, account: str, payout: str, key: str
+    ) -> dict[str, Any]:
+        """A transfer with its balance transaction, as Stripe renders it."""
+        params: Any = {
+            "amount": amount,
+            "currency": currency,
+            "destination": account,
+            "transfer_group": payout,
+            "metadata": {"payout": payout},
+            "expand": ["balance_transaction"],
+        }
+        made = await self._call(
+            "transfers", self._client.v1.transfers.create_async, params, {"idempotency_key": key}
+        )
+        result: dict[str, Any] = made.to_dict()
+        return result
+
+    async def find_transfer(self, payout: str) -> dict[str, Any] | None:
+        """The transfer made for a payout."""
+        params: Any = {"transfer_group": payout, "expand": ["data.balance_transaction"]}
+        page = await self._call("transfers", self._client.v1.transfers.list_async, params)
+        return page.data[0].to_dict() if page.data else None
+
     async def charge(self, charge: str) -> dict[str, Any]:
         """A charge with its balance transaction, as Stripe renders it."""
         params: Any = {"expand": ["balance_transaction"]}

@@ -41,3 +41,6 @@ assert TURN_COMMANDS <= BATCH_COMMANDS <= MAILBOX_COMMANDS
 
 # A sale in another currency than the organizer is paid in needs a rate not older than this.
 RATE_FRESH_SECONDS = 4 * 86_400
+
+# Idempotency keys tried for one effect, each after a stored failure of the one before.
+STRIPE_KEYS = 40

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from engine.embedded.stripe import forms, payments, refunds, store
+from engine.embedded.stripe import connect, forms, payments, refunds, store
 from engine.embedded.stripe.errors import StripeError
 from engine.embedded.stripe.forms import Params
 from engine.embedded.stripe.settings import ACCOUNT
@@ -77,6 +77,12 @@ _ENDPOINTS: list[tuple[str, re.Pattern[str], Endpoint]] = [
         ("GET", f"/v1/balance_transactions/{_ID}", _retrieve("balance_transaction")),
         ("GET", "/v1/events", _list("event", "type")),
         ("GET", f"/v1/events/{_ID}", _retrieve("event", "event")),
+        ("POST", "/v1/accounts", lambda w, ids, p: connect.create_account(w, p)),
+        ("GET", f"/v1/accounts/{_ID}", lambda w, ids, p: connect.retrieve_account(w, ids[0])),
+        ("POST", "/v1/transfers", lambda w, ids, p: connect.create_transfer(w, p)),
+        ("GET", "/v1/transfers", _list("transfer", "destination", "transfer_group")),
+        ("GET", f"/v1/transfers/{_ID}", _retrieve("transfer", "transfer")),
+        ("POST", f"/v1/transfers/{_ID}/reversals", lambda w, ids, p: connect.reverse_transfer(w, ids[0], p)),
         ("GET", "/v1/account", _account),
         ("GET", "/v1/balance", _balance),
     )

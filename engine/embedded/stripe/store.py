@@ -76,6 +76,9 @@ PREFIXES = {
     "refund": "re",
     "balance_transaction": "txn",
     "event": "evt",
+    "account": "acct",
+    "transfer": "tr",
+    "transfer_reversal": "trr",
 }
 _KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 
